@@ -1,0 +1,1 @@
+"""medcrypt: a small cryptographic core for privacy-preserving medical imaging."""
