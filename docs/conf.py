@@ -1,0 +1,41 @@
+"""Sphinx: Markdown pages by myst, docstrings by autodoc and numpydoc. Every warning is an error."""
+
+from importlib import metadata
+
+project = "medcrypt"
+author = "The medcrypt developers"
+copyright = author
+release = metadata.version("medcrypt")
+version = release
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.doctest",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+]
+exclude_patterns = ["_build"]
+suppress_warnings = ["toc.empty_glob"]  # a section whose first page is not written yet is no error
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist"]
+myst_heading_anchors = 3
+
+autodoc_default_options = {"members": True, "show-inheritance": True, "member-order": "bysource"}
+autodoc_typehints = "none"  # the docstrings' own Parameters sections carry the types that a reader wants
+numpydoc_show_class_members = False  # autodoc lists them already
+
+# Types in a signature are checked by mypy; a reference written by hand in a page must resolve.
+nitpicky = False
+
+doctest_global_setup = "import numpy as np\nimport medcrypt as mc"
+
+html_theme = "pydata_sphinx_theme"
+html_title = "medcrypt"
+html_show_sourcelink = False
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+}
