@@ -1,1 +1,15 @@
-"""Paillier."""
+"""Paillier encryption of arrays: sums and integer multiples of values that stay encrypted.
+
+Use it to add up updates of several parties where the one who adds must not read them. `generate_keypair`
+makes the two halves of a key, `Packing` says how many bits a value has and how many terms fit,
+`EncryptedArray` is what travels. Decryption is exact: the same integers that numpy would have summed.
+
+Whoever holds the `PrivateKey` can decrypt every single upload, not only the sum. Keep it with a party that
+receives nothing but sums.
+"""
+
+from medcrypt.paillier.arrays import EncryptedArray, add
+from medcrypt.paillier.keys import PrivateKey, PublicKey, generate_keypair
+from medcrypt.paillier.packing import Packing
+
+__all__ = ["EncryptedArray", "Packing", "PrivateKey", "PublicKey", "add", "generate_keypair"]

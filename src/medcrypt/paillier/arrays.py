@@ -1,0 +1,391 @@
+"""Arrays whose values are encrypted, and the few operations that Paillier allows on them."""
+
+import math
+import operator
+import struct
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, SupportsIndex
+
+import numpy as np
+
+from medcrypt.errors import FormatError, InvalidCiphertextError
+from medcrypt.paillier.packing import Packing
+
+if TYPE_CHECKING:
+    from medcrypt.paillier.keys import PublicKey
+
+__all__ = ["EncryptedArray", "add"]
+
+_MAGIC, _VERSION = b"MCPA", 1
+# magic, version, bits, max_terms, terms, clip, key fingerprint, number of dimensions; all big-endian
+_HEADER = struct.Struct(">4sBBQQd32sB")
+_MAX_DIMENSIONS = 32
+_MAX_ELEMENTS = 1 << 40  # bound on the product of the non-zero dimensions, so that numpy can hold the shape
+_MAX_CONTEXT = 255
+
+
+class EncryptedArray:
+    """An array of numbers encrypted under a Paillier key, many to a ciphertext.
+
+    Made by `PublicKey.encrypt`, `PrivateKey.encrypt` and `EncryptedArray.from_bytes`, never changed
+    afterwards: every operation returns a new array.
+
+    Parameters
+    ----------
+    public
+        The key that it is encrypted under.
+    ciphertexts
+        Residues modulo n^2.
+    shape
+        Shape of the array.
+    packing
+        How the values are laid out.
+    terms
+        Sum of the weights of all encryptions that were added up so far: 1 after encryption.
+    context
+        Up to 255 bytes that travel with the array, such as the identity of a round. Only arrays of equal
+        context can be added.
+
+    Raises
+    ------
+    ValueError
+        If the fields contradict each other.
+    CapacityError
+        If `terms` exceeds the packing's `max_terms`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from medcrypt.paillier import Packing, generate_keypair
+    >>> public, private = generate_keypair(512, insecure=True)
+    >>> packing = Packing(clip=8.0, bits=32, max_terms=10)
+    >>> a = public.encrypt(np.array([[1.0, -2.0], [0.5, 8.0]]), packing)
+    >>> b = public.encrypt(np.array([[3.0, 1.0], [0.0, -8.0]]), packing)
+    >>> total = a + 2 * b
+    >>> total
+    EncryptedArray(shape=(2, 2), terms=3/10, ciphertexts=1, key='...')
+    >>> private.decrypt(total).round(6)
+    array([[ 7. ,  0. ],
+           [ 0.5, -8. ]])
+    """
+
+    # numpy must leave `np.int64(3) * encrypted` to __rmul__ in place of building an object array.
+    __array_ufunc__ = None
+
+    def __init__(
+        self,
+        public: "PublicKey",
+        ciphertexts: Iterable[int],
+        shape: tuple[int, ...],
+        packing: Packing,
+        *,
+        terms: int = 1,
+        context: bytes = b"",
+    ) -> None:
+        self._public = public
+        self._ciphertexts = tuple(ciphertexts)
+        self._shape = tuple(int(side) for side in shape)
+        self._packing = packing
+        self._terms = terms
+        self._context = bytes(context)
+        if len(self._shape) > _MAX_DIMENSIONS or any(side < 0 for side in self._shape):
+            raise ValueError(f"a shape has at most {_MAX_DIMENSIONS} dimensions, none negative")
+        if math.prod(max(side, 1) for side in self._shape) > _MAX_ELEMENTS:
+            raise ValueError(f"an array has at most {_MAX_ELEMENTS} elements")
+        if len(self._context) > _MAX_CONTEXT:
+            raise ValueError(f"a context has at most {_MAX_CONTEXT} bytes")
+        if terms < 0:
+            raise ValueError("terms must not be negative")
+        packing.check_terms(terms)
+        if len(self._ciphertexts) != packing.ciphertexts(self.size, public.bits):
+            raise ValueError("the number of ciphertexts does not match the shape, packing and key")
+
+    @property
+    def public(self) -> "PublicKey":
+        """The key that the array is encrypted under."""
+        return self._public
+
+    @property
+    def ciphertexts(self) -> tuple[int, ...]:
+        """The ciphertexts, integers modulo n^2."""
+        return self._ciphertexts
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array, as in numpy."""
+        return self._shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self._shape)
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self._shape)
+
+    @property
+    def packing(self) -> Packing:
+        """How the values are laid out."""
+        return self._packing
+
+    @property
+    def terms(self) -> int:
+        """Sum of the weights of all terms so far."""
+        return self._terms
+
+    @property
+    def context(self) -> bytes:
+        """Bytes that travel with the array."""
+        return self._context
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Fingerprint of the key, 32 bytes."""
+        return self._public.fingerprint
+
+    @property
+    def nbytes(self) -> int:
+        """Length of `to_bytes()`."""
+        header = _HEADER.size + 8 * self.ndim + 1 + len(self._context)
+        return header + len(self._ciphertexts) * self._public.ciphertext_bytes
+
+    def __repr__(self) -> str:
+        return (
+            f"EncryptedArray(shape={self._shape}, terms={self._terms}/{self._packing.max_terms}, "
+            f"ciphertexts={len(self._ciphertexts)}, key='{self.fingerprint[:8].hex()}')"
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return EncryptedArray.from_bytes, (self.to_bytes(), self._public)
+
+    def __add__(self, other: object) -> "EncryptedArray":
+        if not isinstance(other, EncryptedArray):
+            return NotImplemented
+        return add([self, other])
+
+    def __mul__(self, weight: SupportsIndex) -> "EncryptedArray":
+        factor = _as_weight(weight)
+        self._packing.check_terms(self._terms * factor)
+        powers = self._public.group.power(self._ciphertexts, factor)
+        return self._replace(powers, terms=self._terms * factor)
+
+    __rmul__ = __mul__
+
+    def rerandomize(self, *, short: bool = False) -> "EncryptedArray":
+        """Return fresh ciphertexts of the same values that cannot be linked to these.
+
+        Parameters
+        ----------
+        short
+            Use a short exponent in place of rho^n with rho uniform: much faster, and enough where the
+            receiver does not hold the private key. Only for a trusted key (see `PublicKey`).
+
+        Returns
+        -------
+        EncryptedArray
+            Same values, same terms.
+
+        Raises
+        ------
+        ValueError
+            If `short` is asked for under a key that is not trusted.
+
+        Examples
+        --------
+        >>> from medcrypt.paillier import Packing, generate_keypair
+        >>> public, private = generate_keypair(256, insecure=True)
+        >>> encrypted = public.encrypt([1.0, 2.0], Packing())
+        >>> private.decrypt(encrypted.rerandomize()).round(6)
+        array([1., 2.])
+        """
+        masks = self._public.masks(len(self._ciphertexts), "short-exponent" if short else "textbook")
+        return self._replace(self._public.group.multiply(self._ciphertexts, masks), terms=self._terms)
+
+    def to_bytes(self) -> bytes:
+        """Return the array in the format that `docs/formats/paillier.md` specifies.
+
+        Returns
+        -------
+        bytes
+            `nbytes` bytes: a header and the ciphertexts, each of fixed width.
+
+        Examples
+        --------
+        >>> from medcrypt.paillier import Packing, generate_keypair
+        >>> public, _ = generate_keypair(256, insecure=True)
+        >>> public.encrypt([1.0, 2.0], Packing()).to_bytes()[:4]
+        b'MCPA'
+        """
+        packing, width = self._packing, self._public.ciphertext_bytes
+        header = _HEADER.pack(
+            *(_MAGIC, _VERSION, packing.bits, packing.max_terms, self._terms, packing.clip),
+            *(self.fingerprint, self.ndim),
+        )
+        shape = struct.pack(f">{self.ndim}Q", *self._shape)
+        context = bytes([len(self._context)]) + self._context
+        body = [c.to_bytes(width, "big") for c in self._ciphertexts]
+        return b"".join([header, shape, context, *body])
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview, public: "PublicKey") -> "EncryptedArray":
+        """Read an array and check all that can be checked without the private key.
+
+        Nothing here is authenticated: whoever holds the public key can make such bytes. What a parser cannot
+        check (clip, shape within the same number of ciphertexts, terms, context) is vouched for by the
+        sender's signature where parties talk.
+
+        Parameters
+        ----------
+        data
+            What `to_bytes` made.
+        public
+            The key that the array must be encrypted under.
+
+        Returns
+        -------
+        EncryptedArray
+            The array.
+
+        Raises
+        ------
+        FormatError
+            If the header is malformed or the length is not exactly what it promises.
+        InvalidCiphertextError
+            If the key is another one, or a ciphertext is not a unit modulo n^2.
+
+        Examples
+        --------
+        >>> from medcrypt.paillier import Packing, generate_keypair
+        >>> public, private = generate_keypair(256, insecure=True)
+        >>> data = public.encrypt([1.0, 2.0], Packing()).to_bytes()
+        >>> private.decrypt(EncryptedArray.from_bytes(data, public)).round(6)
+        array([1., 2.])
+        """
+        view = memoryview(data).cast("B")
+        terms, packing, fingerprint, shape, context, start = _parse_header(view)
+        if fingerprint != public.fingerprint:
+            raise InvalidCiphertextError("the array is encrypted under another key")
+        width = public.ciphertext_bytes
+        try:
+            count = packing.ciphertexts(math.prod(shape), public.bits)
+        except ValueError as error:
+            raise FormatError("the packing does not fit the key") from error
+        if len(view) - start != count * width:
+            raise FormatError("the length does not match the header")
+        ciphertexts = [int.from_bytes(view[i : i + width], "big") for i in range(start, len(view), width)]
+        if not public.group.contains(ciphertexts):
+            raise InvalidCiphertextError("a ciphertext is not a unit modulo n^2")
+        return cls(public, ciphertexts, shape, packing, terms=terms, context=context)
+
+    def _replace(self, ciphertexts: Iterable[int], terms: int) -> "EncryptedArray":
+        """Return an array of the same key, shape, packing and context."""
+        return EncryptedArray(
+            self._public, ciphertexts, self._shape, self._packing, terms=terms, context=self._context
+        )
+
+
+def add(arrays: Iterable[EncryptedArray]) -> EncryptedArray:
+    """Add encrypted arrays of one key, shape, packing and context.
+
+    Parameters
+    ----------
+    arrays
+        One array or more.
+
+    Returns
+    -------
+    EncryptedArray
+        The sum; its `terms` is the sum of theirs.
+
+    Raises
+    ------
+    TypeError
+        If one of them is not an encrypted array.
+    ValueError
+        If there is none, or they differ in shape, packing or context.
+    InvalidCiphertextError
+        If they are encrypted under different keys.
+    CapacityError
+        If the sum would have more terms than the packing has room for. Checked before anything is computed.
+
+    Examples
+    --------
+    >>> from medcrypt.paillier import Packing, generate_keypair
+    >>> public, private = generate_keypair(256, insecure=True)
+    >>> uploads = [public.encrypt([1.0, float(i)], Packing(max_terms=4)) for i in range(4)]
+    >>> private.decrypt(add(uploads)).round(6)
+    array([4., 6.])
+    """
+    terms = list(arrays)
+    if not terms:
+        raise ValueError("nothing to add")
+    first = terms[0]
+    for term in terms:
+        _check_addable(first, term)
+    total = sum(term.terms for term in terms)
+    first.packing.check_terms(total)
+    ciphertexts = list(first.ciphertexts)
+    for term in terms[1:]:
+        ciphertexts = first.public.group.multiply(ciphertexts, term.ciphertexts)
+    return first._replace(ciphertexts, terms=total)
+
+
+def _check_addable(first: EncryptedArray, other: object) -> None:
+    """Refuse a term that cannot be added to the first one."""
+    if not isinstance(other, EncryptedArray):
+        raise TypeError(f"can only add encrypted arrays, not {type(other).__name__}")
+    if other.public != first.public:
+        raise InvalidCiphertextError("the arrays are encrypted under different keys")
+    if other.shape != first.shape:
+        raise ValueError(f"the shapes {first.shape} and {other.shape} differ")
+    if other.packing != first.packing:
+        raise ValueError("the packings differ")
+    if other.context != first.context:
+        raise ValueError("the contexts differ")
+
+
+def _as_weight(weight: SupportsIndex) -> int:
+    """Take a non-negative integer of any integer type, and say why anything else is refused."""
+    if isinstance(weight, (bool, np.bool_)):
+        raise TypeError("multiply by an integer, not by a boolean")
+    try:
+        factor = operator.index(weight)
+    except TypeError:
+        raise TypeError(
+            f"an encrypted array can be multiplied by an integer only, not by {type(weight).__name__}; "
+            "scale real weights to integers, and divide after decryption"
+        ) from None
+    if factor < 0:
+        raise ValueError("a weight must not be negative: encrypt the negated values in its place")
+    return factor
+
+
+def _parse_header(view: memoryview) -> tuple[int, Packing, bytes, tuple[int, ...], bytes, int]:
+    """Read terms, packing, fingerprint, shape and context; the last item is where the ciphertexts start."""
+    if len(view) < _HEADER.size:
+        raise FormatError("too short for the header")
+    magic, version, bits, max_terms, terms, clip, fingerprint, ndim = _HEADER.unpack_from(view)
+    if magic != _MAGIC:
+        raise FormatError("not an encrypted array")
+    if version != _VERSION:
+        raise FormatError(f"unknown version {version}")
+    if ndim > _MAX_DIMENSIONS:
+        raise FormatError("too many dimensions")
+    try:
+        packing = Packing(clip=clip, bits=bits, max_terms=max_terms)
+    except ValueError as error:
+        raise FormatError(f"bad packing: {error}") from error
+    if terms > max_terms:
+        raise FormatError("more terms than the packing has room for")
+    context_at = _HEADER.size + 8 * ndim
+    if len(view) <= context_at:
+        raise FormatError("too short for the shape")
+    shape = struct.unpack_from(f">{ndim}Q", view, _HEADER.size)
+    if math.prod(max(side, 1) for side in shape) > _MAX_ELEMENTS:
+        raise FormatError("the shape is too large")
+    start = context_at + 1 + view[context_at]
+    if len(view) < start:
+        raise FormatError("too short for the context")
+    return terms, packing, fingerprint, shape, bytes(view[context_at + 1 : start]), start
