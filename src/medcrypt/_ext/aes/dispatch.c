@@ -1,0 +1,70 @@
+/* One place that picks: the table of kernels is chosen once for each key. */
+#include "gcm.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef _WIN32
+#include <malloc.h>
+static void *allocate(size_t size) { return _aligned_malloc(size, _Alignof(gcm_key)); }
+static void release(void *memory) { _aligned_free(memory); }
+#else
+static void *allocate(size_t size) { return aligned_alloc(_Alignof(gcm_key), size); }
+static void release(void *memory) { free(memory); }
+#endif
+
+const struct gcm_kernels *gcm_kernels_of(const char *path) {
+#ifdef MEDCRYPT_X86_KERNELS
+    if (strcmp(path, "avx2") == 0) return &gcm_aesni;
+    if (strcmp(path, "avx512") == 0) return &gcm_vaes512;
+#else
+    (void)path;
+#endif
+    return NULL;
+}
+
+gcm_key *gcm_key_new(const struct gcm_kernels *kernels, const uint8_t secret[GCM_KEY]) {
+    gcm_key *key = allocate(sizeof *key);
+    if (key == NULL) return NULL;
+    memset(key, 0, sizeof *key);
+    key->kernels = kernels;
+    kernels->expand(key, secret);
+    return key;
+}
+
+void gcm_key_free(gcm_key *key) {
+    if (key == NULL) return;
+    gcm_wipe(key, sizeof *key);
+    release(key);
+}
+
+void gcm_seal(const gcm_key *key, const gcm_message *message, uint8_t tag[GCM_TAG]) {
+    key->kernels->seal(key, message, tag);
+}
+
+/* Every byte is looked at, whatever the earlier ones were. */
+static int equal(const uint8_t a[GCM_TAG], const uint8_t b[GCM_TAG]) {
+    uint8_t difference = 0;
+    for (int i = 0; i < GCM_TAG; i++) difference |= a[i] ^ b[i];
+#ifdef __GNUC__
+    __asm__ volatile("" : "+r"(difference)); /* no early exit by a clever compiler */
+#endif
+    return difference == 0;
+}
+
+int gcm_open(const gcm_key *key, const gcm_message *message, const uint8_t tag[GCM_TAG]) {
+    uint8_t expected[GCM_TAG];
+    key->kernels->open(key, message, expected);
+    int authentic = equal(expected, tag);
+    gcm_wipe(expected, sizeof expected); /* the right tag of a forged message is a forgery */
+    if (!authentic) gcm_wipe(message->dst, message->size);
+    return authentic;
+}
+
+void gcm_wipe(void *memory, size_t size) {
+    if (size == 0) return;
+    memset(memory, 0, size);
+#ifdef __GNUC__
+    __asm__ volatile("" : : "r"(memory) : "memory");
+#endif
+}
