@@ -1,1 +1,52 @@
-"""medcrypt: a small cryptographic core for privacy-preserving medical imaging."""
+"""medcrypt: a small cryptographic core for privacy-preserving medical imaging.
+
+`images` seals arrays and files, `paillier` adds what nobody can read, `dp` tells what a release costs. Keys
+and errors are here at the front door.
+"""
+
+import importlib
+import importlib.metadata
+from types import ModuleType
+
+from medcrypt.errors import (
+    AuthenticationError,
+    BudgetError,
+    CapacityError,
+    FormatError,
+    InvalidCiphertextError,
+    InvalidKeyError,
+    MedcryptError,
+    ProtocolError,
+)
+from medcrypt.keys import Identity, Passphrase, Recipient, SecretKey, load_key
+
+__all__ = [
+    "AuthenticationError",
+    "BudgetError",
+    "CapacityError",
+    "FormatError",
+    "Identity",
+    "InvalidCiphertextError",
+    "InvalidKeyError",
+    "MedcryptError",
+    "Passphrase",
+    "ProtocolError",
+    "Recipient",
+    "SecretKey",
+    "dp",
+    "errors",
+    "images",
+    "load_key",
+    "paillier",
+]
+
+_PILLARS = ("dp", "images", "paillier")
+
+
+def __getattr__(name: str) -> ModuleType | str:
+    """Import a pillar when it is first used, so that none pays for the others."""
+    if name in _PILLARS:
+        return importlib.import_module(f"medcrypt.{name}")
+    if name == "__version__":
+        return importlib.metadata.version("medcrypt")
+    raise AttributeError(f"module 'medcrypt' has no attribute {name!r}")

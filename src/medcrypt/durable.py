@@ -17,7 +17,9 @@ __all__ = ["new_file"]
 
 
 @contextlib.contextmanager
-def new_file(path: str | os.PathLike[str], *, overwrite: bool = False, mode: int = 0o666) -> Iterator[BinaryIO]:
+def new_file(
+    path: str | os.PathLike[str], *, overwrite: bool = False, mode: int = 0o666
+) -> Iterator[BinaryIO]:
     """Open a temporary file beside ``path`` and give it that name once everything is on disk.
 
     Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from medcrypt.errors import InvalidKeyError
 from medcrypt.keys.files import PathLike, load
 from medcrypt.keys.identity import Identity, Recipient
 from medcrypt.keys.passphrase import Passphrase
@@ -35,8 +36,6 @@ def load_key(path: PathLike, *, passphrase: Passphrase | str | None = None) -> S
     >>> type(load_key(path)).__name__
     'SecretKey'
     """
-    from medcrypt.errors import InvalidKeyError
-
     kind, payload = load(path, passphrase)
     for cls in (SecretKey, Identity):
         if kind == cls.KIND:

@@ -1,7 +1,7 @@
 """Key files: comment lines, then one line with the key, in the clear or under a passphrase.
 
-Under a passphrase the line is a ``sealed-key``: scrypt salt (16) and cost (3), then ``kind || 0x00 || payload`` wrapped
-(`medcrypt.keys.wrapping`) under scrypt's output.
+Under a passphrase the line is a ``sealed-key``: scrypt salt (16) and cost (3), then ``kind || 0x00 || payload``
+wrapped (`medcrypt.keys.wrapping`) under scrypt's output.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def save(
     path: PathLike, kind: str, payload: bytes, fingerprint: bytes, passphrase: Passphrase | str | None
 ) -> None:
     """Write one key to a new file of mode 0600."""
-    comment = f"# medcrypt {kind.replace('-', ' ')}, fingerprint {fingerprint.hex()}\n# Keep this file secret.\n"
+    comment = (
+        f"# medcrypt {kind.replace('-', ' ')}, fingerprint {fingerprint.hex()}\n# Keep this file secret.\n"
+    )
     line = encode_line(kind, payload)
     if passphrase is not None:
         line = encode_line(_SEALED, _seal(kind, payload, _as_passphrase(passphrase)))

@@ -217,7 +217,11 @@ class Identity(Secret):
             It was sealed for somebody else, with other info, or was changed.
         """
         try:
-            return bytes(_hpke(self._unsealing_key(), info, sealed[:ENCAPSULATED_BYTES]).unseal(sealed[ENCAPSULATED_BYTES:]))
+            return bytes(
+                _hpke(self._unsealing_key(), info, sealed[:ENCAPSULATED_BYTES]).unseal(
+                    sealed[ENCAPSULATED_BYTES:]
+                )
+            )
         except ValueError:
             raise AuthenticationError from None
 

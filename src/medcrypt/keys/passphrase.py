@@ -36,7 +36,9 @@ class ScryptCost:
     def __post_init__(self) -> None:
         sound = 1 <= self.log2_n <= 24 and 1 <= self.r <= 32 and 1 <= self.p <= _MOST_PARALLEL
         if not sound or 128 * self.r << self.log2_n > _MOST_MEMORY:
-            raise FormatError("the scrypt parameters are out of bounds: at most 256 MiB and p = 4 are accepted")
+            raise FormatError(
+                "the scrypt parameters are out of bounds: at most 256 MiB and p = 4 are accepted"
+            )
 
     def to_bytes(self) -> bytes:
         """Return three bytes: log2 N, r, p."""
@@ -97,5 +99,11 @@ class Passphrase(Secret):
         """
         memory = 128 * cost.r * ((1 << cost.log2_n) + cost.p + 2)
         return hashlib.scrypt(
-            bytes(self._buffer), salt=salt, n=1 << cost.log2_n, r=cost.r, p=cost.p, maxmem=memory, dklen=KEY_BYTES
+            bytes(self._buffer),
+            salt=salt,
+            n=1 << cost.log2_n,
+            r=cost.r,
+            p=cost.p,
+            maxmem=memory,
+            dklen=KEY_BYTES,
         )

@@ -40,7 +40,7 @@ class SecretKey(Secret):
         Examples
         --------
         >>> SecretKey.from_bytes(bytes(range(32)))
-        SecretKey(fingerprint='f92a3f6f1bf48b4f')
+        SecretKey(fingerprint='669e43bda5f9512a')
         """
         return cls(checked_bytes(data, KEY_BYTES, "a secret key"))
 

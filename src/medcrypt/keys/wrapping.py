@@ -1,7 +1,7 @@
 """Wrapping of a short secret under a 32-byte key: Cobblestone-256 with a single chunk.
 
-``salt(24) || commitment(32) || AES-256-GCM(secret)``. It commits to its key: nobody can make one wrapped secret
-that opens under two keys, which plain AES-GCM allows and which turns passphrases into an oracle
+``salt(24) || commitment(32) || AES-256-GCM(secret)``. It commits to its key: nobody can make one wrapped
+secret that opens under two keys, which plain AES-GCM allows and which turns passphrases into an oracle
 (Len, Grubbs, Ristenpart 2021, "Partitioning Oracle Attacks").
 """
 

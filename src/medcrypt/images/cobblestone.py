@@ -1,0 +1,382 @@
+"""Cobblestone-256: chunked AES-256-GCM with key commitment (C2SP chunked encryption, version 1).
+
+A blob is ``salt(24) || commitment(32) || chunks``. With
+
+    key(32) || base nonce(12) || commitment(32) = HKDF-Expand-SHA-512(input key,
+        "c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM" || 0x00 || salt || context)
+
+chunk k is AES-256-GCM under ``key`` and nonce ``base nonce XOR k`` (big-endian) without associated data.
+Every chunk holds 16 KiB of plaintext except the last, which is always shorter and may be empty: a full last
+chunk means that the blob was cut. So chunk k begins at byte ``56 + k * (16384 + 16)`` and any range can be
+read by itself.
+
+Source: c2sp.org/chunked-encryption.
+"""
+
+from __future__ import annotations
+
+import hmac
+import itertools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcrypt._ext.aes import AesGcm
+from medcrypt.errors import AuthenticationError, FormatError
+from medcrypt.keys.derivation import COMMITMENT_BYTES, SALT_BYTES, cobblestone_keys
+
+__all__ = [
+    "CHUNK",
+    "OVERHEAD",
+    "Reader",
+    "decrypt",
+    "decrypt_into",
+    "decrypt_range",
+    "encrypt",
+    "encrypt_into",
+    "plain_size",
+    "sealed_size",
+]
+
+CHUNK = 16384
+TAG = 16
+SEALED_CHUNK = CHUNK + TAG
+OVERHEAD = SALT_BYTES + COMMITMENT_BYTES
+KEY_BYTES = 32
+# Below this many bytes a second thread costs more than it brings.
+_THREADED_FROM = 1 << 21
+
+Buffer = bytes | bytearray | memoryview | NDArray[np.generic]
+Bytes = NDArray[np.uint8]
+
+
+def sealed_size(size: int) -> int:
+    """Return the length of the blob that holds ``size`` bytes.
+
+    Examples
+    --------
+    >>> sealed_size(0), sealed_size(16384)
+    (72, 16472)
+    """
+    return OVERHEAD + size + TAG * (size // CHUNK + 1)
+
+
+def plain_size(size: int) -> int:
+    """Return how many bytes a blob of ``size`` bytes holds.
+
+    Raises
+    ------
+    FormatError
+        No blob has that length.
+
+    Examples
+    --------
+    >>> plain_size(sealed_size(100_000))
+    100000
+    """
+    body = size - OVERHEAD
+    last = body % SEALED_CHUNK
+    if body < TAG or last < TAG:
+        raise FormatError("no Cobblestone-256 blob has this length: it was cut or extended")
+    return body // SEALED_CHUNK * CHUNK + last - TAG
+
+
+def encrypt(
+    key: bytes, data: Buffer, context: bytes = b"", salt: bytes | None = None, threads: int | None = None
+) -> bytes:
+    """Encrypt bytes.
+
+    Parameters
+    ----------
+    key
+        32 uniformly random bytes.
+    data
+        Bytes or a C-contiguous array.
+    context
+        Bound to the blob but not stored in it: decryption needs the same.
+    salt
+        24 bytes. Leave it out, and they are drawn from the operating system; a repeated salt under one key
+        and context repeats nonces and breaks the encryption. Only test vectors need it.
+    threads
+        Number of threads; None means all cores for large data and one for small.
+
+    Returns
+    -------
+    bytes
+        The blob, `sealed_size` of the data long.
+
+    Examples
+    --------
+    >>> key = bytes(32)  # in earnest: os.urandom(32)
+    >>> decrypt(key, encrypt(key, b"pixels", b"study 7"), b"study 7")
+    b'pixels'
+    """
+    source = as_bytes(data)
+    blob = np.empty(sealed_size(source.size), np.uint8)
+    encrypt_into(key, source, blob, context, salt, threads)
+    return blob.tobytes()
+
+
+def encrypt_into(
+    key: bytes,
+    data: Buffer,
+    out: Buffer,
+    context: bytes = b"",
+    salt: bytes | None = None,
+    threads: int | None = None,
+) -> int:
+    """Encrypt into a buffer of at least `sealed_size` bytes and return how many were written.
+
+    Raises
+    ------
+    ValueError
+        ``out`` is too small, read-only, or overlaps ``data``.
+    """
+    source, target = as_bytes(data), as_writable_bytes(out)
+    size = sealed_size(source.size)
+    if target.size < size:
+        raise ValueError(f"out needs {size} bytes, not {target.size}")
+    target = target[:size]
+    if np.may_share_memory(source, target):
+        raise ValueError(
+            "data and out overlap: chunks grow by 16 bytes, so they cannot be encrypted in place"
+        )
+    if salt is None:
+        salt = os.urandom(SALT_BYTES)
+    elif len(salt) != SALT_BYTES:
+        raise ValueError(f"the salt must be {SALT_BYTES} bytes")
+    aes_key, nonce, commitment = cobblestone_keys(_checked_key(key), salt, context)
+    target[:OVERHEAD] = np.frombuffer(salt + commitment, np.uint8)
+    cipher = AesGcm(aes_key)
+    body = target[OVERHEAD:]
+
+    def seal(first: int, stop: int, final: bool) -> None:
+        end = source.size if final else stop * CHUNK
+        end_sealed = body.size if final else stop * SEALED_CHUNK
+        cipher.seal_chunks(
+            nonce,
+            source[first * CHUNK : end],
+            body[first * SEALED_CHUNK : end_sealed],
+            first=first,
+            final=final,
+        )
+
+    _split(seal, source.size, threads)
+    return size
+
+
+def decrypt(key: bytes, blob: Buffer, context: bytes = b"", threads: int | None = None) -> bytes:
+    """Decrypt a blob.
+
+    Raises
+    ------
+    AuthenticationError
+        Wrong key, wrong context, or the blob was changed in any way.
+    FormatError
+        No blob has this length.
+    """
+    sealed = as_bytes(blob)
+    out = np.empty(plain_size(sealed.size), np.uint8)
+    decrypt_into(key, sealed, out, context, threads)
+    return out.tobytes()
+
+
+def decrypt_into(
+    key: bytes, blob: Buffer, out: Buffer, context: bytes = b"", threads: int | None = None
+) -> int:
+    """Decrypt into a buffer of at least `plain_size` bytes and return how many were written.
+
+    On failure ``out`` is wiped: it never holds plaintext that did not authenticate.
+    """
+    sealed, target = as_bytes(blob), as_writable_bytes(out)
+    size = plain_size(sealed.size)
+    if target.size < size:
+        raise ValueError(f"out needs {size} bytes, not {target.size}")
+    target = target[:size]
+    if np.may_share_memory(sealed, target):
+        raise ValueError("blob and out overlap")
+    cipher, nonce = _open_keys(key, sealed[:OVERHEAD].tobytes(), context)
+    body = sealed[OVERHEAD:]
+
+    def unseal(first: int, stop: int, final: bool) -> None:
+        end = target.size if final else stop * CHUNK
+        end_sealed = body.size if final else stop * SEALED_CHUNK
+        cipher.open_chunks(
+            nonce,
+            body[first * SEALED_CHUNK : end_sealed],
+            target[first * CHUNK : end],
+            first=first,
+            final=final,
+        )
+
+    try:
+        _split(unseal, size, threads)
+    except AuthenticationError:
+        target[:] = 0  # other threads may have finished their part
+        raise
+    return size
+
+
+def decrypt_range(
+    key: bytes, blob: Buffer, start: int | None, stop: int | None, context: bytes = b""
+) -> bytes:
+    """Decrypt ``data[start:stop]`` and nothing else.
+
+    Only the chunks that hold the range are decrypted, and the last one where the range reaches the end or is
+    counted from it, because only the last chunk proves where the end is.
+
+    Parameters
+    ----------
+    key, blob, context
+        As for `decrypt`.
+    start, stop
+        As in a Python slice: None, negative and too large values included.
+
+    Examples
+    --------
+    >>> blob = encrypt(bytes(32), bytes(range(100)))
+    >>> list(decrypt_range(bytes(32), blob, 10, 13))
+    [10, 11, 12]
+    """
+    sealed = as_bytes(blob)
+    size = plain_size(sealed.size)
+
+    def fetch(offset: int, length: int) -> Bytes:
+        return sealed[offset : offset + length]
+
+    reader = Reader(key, size, fetch, context)
+    if (start is not None and start < 0) or stop is None or stop < 0 or stop > size:
+        reader.verify_end()
+    first, last, _ = slice(start, stop).indices(size)
+    return reader.read(first, max(first, last)).tobytes()
+
+
+class Reader:
+    """Random access to a blob whose bytes come from anywhere.
+
+    Parameters
+    ----------
+    key, context
+        As for `decrypt`.
+    size
+        How many bytes of plaintext the blob holds.
+    fetch
+        ``fetch(offset, length)`` returns that part of the blob as an array of uint8.
+
+    Raises
+    ------
+    AuthenticationError
+        The blob does not belong to key and context. Nothing is decrypted before this is known.
+    """
+
+    def __init__(
+        self, key: bytes, size: int, fetch: Callable[[int, int], Bytes], context: bytes = b""
+    ) -> None:
+        self.size = size
+        self.chunks_read = 0
+        self._fetch = fetch
+        self._cipher, self._nonce = _open_keys(key, fetch(0, OVERHEAD).tobytes(), context)
+        self._last = size // CHUNK
+        self._end_verified = False
+
+    def read(self, start: int, stop: int) -> Bytes:
+        """Return plaintext bytes ``start`` to ``stop`` (0 <= start <= stop <= size), authenticated."""
+        if start == stop:
+            return np.empty(0, np.uint8)
+        first = start // CHUNK
+        end = -(-stop // CHUNK)
+        plain = self.read_chunks(first, end)
+        if stop == self.size:
+            self.verify_end()
+        return plain[start - first * CHUNK : stop - first * CHUNK]
+
+    def read_chunks(self, first: int, stop: int) -> Bytes:
+        """Return the plaintext of chunks ``first`` to ``stop``, authenticated."""
+        final = stop > self._last
+        offset = OVERHEAD + first * SEALED_CHUNK
+        length = (self.size + TAG * (self._last + 1) if final else stop * SEALED_CHUNK) - first * SEALED_CHUNK
+        sealed = self._fetch(offset, length)
+        if sealed.size != length:
+            raise AuthenticationError
+        plain = np.empty((self.size if final else stop * CHUNK) - first * CHUNK, np.uint8)
+        self._cipher.open_chunks(self._nonce, sealed, plain, first=first, final=final)
+        self.chunks_read += stop - first
+        self._end_verified |= final
+        return plain
+
+    def verify_end(self) -> None:
+        """Authenticate the last chunk, which proves where the plaintext ends."""
+        if not self._end_verified:
+            self.read_chunks(self._last, self._last + 1)
+
+
+def as_bytes(data: Buffer) -> Bytes:
+    """View a C-contiguous buffer as uint8 without copying.
+
+    Raises
+    ------
+    TypeError
+        The object has no buffer, or holds Python objects.
+    ValueError
+        The buffer is not C-contiguous.
+    """
+    if isinstance(data, np.ndarray):
+        if data.dtype.hasobject:
+            raise TypeError("an array of Python objects has no bytes to encrypt")
+        if not data.flags.c_contiguous:
+            raise ValueError("the array must be C-contiguous")
+        return data.reshape(-1).view(np.uint8)
+    view = memoryview(data)
+    if not view.c_contiguous:
+        raise ValueError("the buffer must be C-contiguous")
+    return np.frombuffer(view, np.uint8) if view.nbytes else np.empty(0, np.uint8)
+
+
+def as_writable_bytes(data: Buffer) -> Bytes:
+    """View a writable C-contiguous buffer as uint8 without copying."""
+    target = as_bytes(data)
+    if not target.flags.writeable and target.size:
+        raise ValueError("out is read-only")
+    return target
+
+
+def thread_count(size: int, threads: int | None) -> int:
+    """Return how many threads to use for ``size`` bytes."""
+    if threads is None:
+        return (os.cpu_count() or 1) if size >= _THREADED_FROM else 1
+    if threads < 1:
+        raise ValueError("threads must be at least 1")
+    return threads
+
+
+def _split(work: Callable[[int, int, bool], None], size: int, threads: int | None) -> None:
+    """Call ``work(first, stop, final)`` over consecutive runs of chunks, one run a thread."""
+    chunks = size // CHUNK + 1
+    parts = min(thread_count(size, threads), chunks)
+    if parts == 1:
+        work(0, chunks, True)
+        return
+    bounds = [chunks * part // parts for part in range(parts + 1)]
+    with ThreadPoolExecutor(parts) as pool:
+        running = [
+            pool.submit(work, first, stop, stop == chunks) for first, stop in itertools.pairwise(bounds)
+        ]
+    for part in running:
+        part.result()
+
+
+def _checked_key(key: bytes) -> bytes:
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"the key must be {KEY_BYTES} bytes, not {len(key)}")
+    return key
+
+
+def _open_keys(key: bytes, preamble: bytes, context: bytes) -> tuple[AesGcm, bytes]:
+    """Derive cipher and nonce, having compared the commitment."""
+    aes_key, nonce, commitment = cobblestone_keys(_checked_key(key), preamble[:SALT_BYTES], context)
+    if not hmac.compare_digest(preamble[SALT_BYTES:], commitment):
+        raise AuthenticationError
+    return AesGcm(aes_key), nonce

@@ -1,0 +1,246 @@
+"""Who can open a sealed image: two fixed-size slots that hold the wrapped file key.
+
+The file key is drawn once for each image; a *stanza* wraps it for one recipient. Each slot carries a
+generation number and is authenticated under the file key. `rewrap` writes the slot that is not in use, then
+erases the other, so that a crash in between loses nothing. Layout: ``docs/formats/images.md``.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from medcrypt.errors import AuthenticationError, FormatError
+from medcrypt.images.header import MOST_SLOT, SLOT_STEP, Header
+from medcrypt.keys import Identity, Passphrase, Recipient, SecretKey
+from medcrypt.keys.derivation import expand
+from medcrypt.keys.identity import SEALED_OVERHEAD
+from medcrypt.keys.passphrase import SALT_BYTES, ScryptCost
+from medcrypt.keys.secret import FINGERPRINT_BYTES, KEY_BYTES
+from medcrypt.keys.wrapping import OVERHEAD as WRAP_OVERHEAD
+from medcrypt.keys.wrapping import unwrap, wrap
+
+SealingKey: TypeAlias = SecretKey | Recipient | Passphrase
+OpeningKey: TypeAlias = SecretKey | Identity | Passphrase
+
+_SECRET_KEY, _X25519, _SCRYPT = 1, 2, 3
+KIND_NAMES = {_SECRET_KEY: "secret-key", _X25519: "x25519", _SCRYPT: "passphrase"}
+_BODY_BYTES = {
+    _SECRET_KEY: FINGERPRINT_BYTES + KEY_BYTES + WRAP_OVERHEAD,
+    _X25519: FINGERPRINT_BYTES + KEY_BYTES + SEALED_OVERHEAD,
+    _SCRYPT: SALT_BYTES + ScryptCost.BYTES + KEY_BYTES + WRAP_OVERHEAD,
+}
+_SLOT_HEAD = struct.Struct("<IB3x")  # generation, number of stanzas
+_STANZA_HEAD = struct.Struct("<BH")  # kind, bytes of the body
+_MAC_BYTES = 32
+_LABEL_WRAP = b"medcrypt/v1/file-key"
+_LABEL_SLOT = b"medcrypt/v1/recipients"
+MOST_RECIPIENTS = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Stanza:
+    """The file key, wrapped for one recipient."""
+
+    kind: int
+    body: bytes
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Which key opens it; empty for a passphrase."""
+        return b"" if self.kind == _SCRYPT else self.body[:FINGERPRINT_BYTES]
+
+    def to_bytes(self) -> bytes:
+        """Return kind, length and body."""
+        return _STANZA_HEAD.pack(self.kind, len(self.body)) + self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One well-formed slot: unverified until `open_slots` has checked its MAC."""
+
+    generation: int
+    stanzas: tuple[Stanza, ...]
+    authenticated: bytes
+    mac: bytes
+
+
+def as_recipients(key: SealingKey | Iterable[SealingKey]) -> tuple[SealingKey, ...]:
+    """Return the recipients as a tuple, or raise ``TypeError``/``ValueError``."""
+    keys = (key,) if isinstance(key, SecretKey | Recipient | Passphrase) else tuple(_listed(key))
+    if not 1 <= len(keys) <= MOST_RECIPIENTS:
+        raise ValueError(f"1 to {MOST_RECIPIENTS} recipients are possible, not {len(keys)}")
+    for one in keys:
+        if isinstance(one, Identity):
+            raise TypeError("an identity opens; seal for its public half, identity.recipient")
+        if not isinstance(one, SecretKey | Recipient | Passphrase):
+            raise TypeError(f"the key must be a SecretKey, Recipient or Passphrase, not {type(one).__name__}")
+    if len(keys) > 1 and any(isinstance(one, Passphrase) for one in keys):
+        raise ValueError("a passphrase must be the only recipient: it would weaken the others")
+    return keys
+
+
+def slot_size(keys: Sequence[SealingKey], spare: int) -> int:
+    """Return the bytes of one slot with room for ``keys`` and ``spare`` more X25519 recipients."""
+    if spare < 0:
+        raise ValueError("spare_recipients must not be negative")
+    bodies = [_BODY_BYTES[_kind(key)] for key in keys] + spare * [_BODY_BYTES[_X25519]]
+    used = _SLOT_HEAD.size + _MAC_BYTES + sum(_STANZA_HEAD.size + size for size in bodies)
+    size = -(-used // SLOT_STEP) * SLOT_STEP
+    if size > MOST_SLOT:
+        raise ValueError("too many recipients for one file")
+    return size
+
+
+def make_slot(header: Header, generation: int, file_key: bytes, keys: Sequence[SealingKey]) -> bytes:
+    """Wrap the file key for every recipient and return the authenticated slot."""
+    stanzas = b"".join(_make_stanza(header, file_key, key).to_bytes() for key in keys)
+    content = _SLOT_HEAD.pack(generation, len(keys)) + stanzas
+    room = header.slot_size - _MAC_BYTES
+    if len(content) > room:
+        raise ValueError(
+            f"the recipients need {len(content)} bytes and the file has room for {room}: seal it anew"
+        )
+    content = content.ljust(room, b"\0")
+    return content + _mac(header, file_key, content)
+
+
+def newest_slot(header: Header, area: bytes) -> Slot:
+    """Return the slot with the highest generation, unverified."""
+    return max(_parsed(header, area).values(), key=lambda slot: slot.generation)
+
+
+def open_slots(header: Header, area: bytes, key: OpeningKey, *, torn: bool = False) -> tuple[bytes, int, int]:
+    """Return the file key, which slot (0 or 1) gave it, and that slot's generation.
+
+    Parameters
+    ----------
+    header, area
+        The immutable header and the two slots after it.
+    key
+        The reader's key.
+    torn
+        Accept that the other slot is neither erased nor authentic, as a crash while it was written leaves it.
+        Only `rewrap` does, which overwrites it: everybody else wants every byte authenticated.
+
+    Raises
+    ------
+    AuthenticationError
+        The key opens neither slot, or the slots were changed.
+    """
+    if not isinstance(key, SecretKey | Identity | Passphrase):
+        raise TypeError(f"the key must be a SecretKey, Identity or Passphrase, not {type(key).__name__}")
+    slots = _parsed(header, area)
+    for number, slot in sorted(slots.items(), key=lambda item: -item[1].generation):
+        for stanza in _candidates(slot, key):
+            try:
+                file_key = _open_stanza(header, stanza, key)
+            except AuthenticationError:
+                continue
+            if _authentic(header, file_key, slot) and (
+                torn or _settled(header, file_key, area, slots, 1 - number)
+            ):
+                return file_key, number, slot.generation
+    raise AuthenticationError
+
+
+def new_file_key() -> bytes:
+    """Draw the key of one image."""
+    return os.urandom(KEY_BYTES)
+
+
+def _listed(keys: object) -> Iterable[SealingKey]:
+    if isinstance(keys, Identity):
+        raise TypeError("an identity opens; seal for its public half, identity.recipient")
+    if isinstance(keys, str | bytes) or not isinstance(keys, Iterable):
+        raise TypeError(f"the key must be a SecretKey, Recipient or Passphrase, not {type(keys).__name__}")
+    return keys
+
+
+def _kind(key: SealingKey | OpeningKey) -> int:
+    if isinstance(key, SecretKey):
+        return _SECRET_KEY
+    return _SCRYPT if isinstance(key, Passphrase) else _X25519
+
+
+def _make_stanza(header: Header, file_key: bytes, key: SealingKey) -> Stanza:
+    binding = _LABEL_WRAP + header.digest
+    if isinstance(key, SecretKey):
+        return Stanza(_SECRET_KEY, key.fingerprint + wrap(key.to_bytes(), file_key, binding))
+    if isinstance(key, Recipient):
+        return Stanza(_X25519, key.fingerprint + key.seal(file_key, binding))
+    salt, cost = os.urandom(SALT_BYTES), ScryptCost()
+    return Stanza(_SCRYPT, salt + cost.to_bytes() + wrap(key.stretch(salt, cost), file_key, binding))
+
+
+def _open_stanza(header: Header, stanza: Stanza, key: OpeningKey) -> bytes:
+    binding = _LABEL_WRAP + header.digest
+    if isinstance(key, SecretKey):
+        return unwrap(key.to_bytes(), stanza.body[FINGERPRINT_BYTES:], binding)
+    if isinstance(key, Identity):
+        return key.unseal(stanza.body[FINGERPRINT_BYTES:], binding)
+    salt, rest = stanza.body[:SALT_BYTES], stanza.body[SALT_BYTES:]
+    cost = ScryptCost.from_bytes(rest[: ScryptCost.BYTES])
+    return unwrap(key.stretch(salt, cost), rest[ScryptCost.BYTES :], binding)
+
+
+def _candidates(slot: Slot, key: OpeningKey) -> Iterator[Stanza]:
+    """Yield the stanzas that the key may open; the fingerprint is only a hint and proves nothing."""
+    kind = _kind(key)
+    fingerprint = b"" if isinstance(key, Passphrase) else key.fingerprint
+    return (stanza for stanza in slot.stanzas if stanza.kind == kind and stanza.fingerprint == fingerprint)
+
+
+def _parsed(header: Header, area: bytes) -> dict[int, Slot]:
+    """Return the slots that are well-formed, by their number."""
+    halves = (area[: header.slot_size], area[header.slot_size :])
+    slots = {number: slot for number, half in enumerate(halves) if (slot := _parse_slot(half)) is not None}
+    if not slots:
+        raise FormatError("the recipients of the sealed image are damaged")
+    return slots
+
+
+def _settled(header: Header, file_key: bytes, area: bytes, slots: dict[int, Slot], number: int) -> bool:
+    """Tell whether the other slot is erased, or an authentic one of another generation."""
+    if number in slots:
+        return _authentic(header, file_key, slots[number])
+    return not any(area[number * header.slot_size : (number + 1) * header.slot_size])
+
+
+def _authentic(header: Header, file_key: bytes, slot: Slot) -> bool:
+    return hmac.compare_digest(slot.mac, _mac(header, file_key, slot.authenticated))
+
+
+def _mac(header: Header, file_key: bytes, content: bytes) -> bytes:
+    key = expand(file_key, _LABEL_SLOT + header.digest, 64)
+    return hmac.digest(key, content, "sha512")[:_MAC_BYTES]
+
+
+def _parse_slot(data: bytes) -> Slot | None:
+    """Return the slot, or None where the bytes are no slot (a write that was cut short looks so)."""
+    content, mac = data[:-_MAC_BYTES], data[-_MAC_BYTES:]
+    generation, count = _SLOT_HEAD.unpack_from(content)
+    offset, stanzas = _SLOT_HEAD.size, []
+    for _ in range(count):
+        if offset + _STANZA_HEAD.size > len(content):
+            return None
+        kind, length = _STANZA_HEAD.unpack_from(content, offset)
+        offset += _STANZA_HEAD.size
+        if _BODY_BYTES.get(kind) != length or offset + length > len(content):
+            return None
+        stanzas.append(Stanza(kind, content[offset : offset + length]))
+        offset += length
+    passphrases = sum(stanza.kind == _SCRYPT for stanza in stanzas)
+    if (
+        generation == 0
+        or count == 0
+        or any(content[5:8])
+        or any(content[offset:])
+        or (passphrases and count > 1)
+    ):
+        return None
+    return Slot(generation, tuple(stanzas), content, mac)

@@ -1,0 +1,63 @@
+"""Who sealed an image: an Ed25519 signature over a list of chunk hashes.
+
+The trailer of a signed image is the SHA-256 of every sealed chunk followed by the signature over
+
+    "medcrypt/v1/image-signature" || 0x00 || SHA-512(header) || SHA-512(context)
+        || salt || commitment || SHA-512(hashes)
+
+The hashes are needed because AES-GCM tags do not bind a chunk against somebody who knows the file key:
+without them one recipient could change an image and leave the sender's signature on it. A list, rather than
+one hash, lets a reader check the chunks it reads and no others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcrypt.errors import AuthenticationError
+from medcrypt.images.cobblestone import OVERHEAD, SEALED_CHUNK
+from medcrypt.images.header import HASH_BYTES, SIGNATURE_BYTES, Header
+from medcrypt.keys import Identity, Recipient
+
+_LABEL = b"medcrypt/v1/image-signature\x00"
+Bytes = NDArray[np.uint8]
+
+
+def chunk_hashes(sealed_chunks: Bytes) -> bytes:
+    """Return the SHA-256 of each sealed chunk, one after another."""
+    return b"".join(
+        hashlib.sha256(sealed_chunks[start : start + SEALED_CHUNK]).digest()
+        for start in range(0, sealed_chunks.size, SEALED_CHUNK)
+    )
+
+
+def sign(signer: Identity, header: Header, context: bytes, body: Bytes) -> bytes:
+    """Return the trailer for a body."""
+    hashes = chunk_hashes(body[OVERHEAD:])
+    return hashes + signer.sign(_message(header, context, body[:OVERHEAD].tobytes(), hashes))
+
+
+def verify(sender: Recipient, header: Header, context: bytes, preamble: bytes, trailer: bytes) -> bytes:
+    """Check the signature and return the chunk hashes it vouches for, or raise `AuthenticationError`."""
+    if not isinstance(sender, Recipient):
+        raise TypeError("the sender must be a Recipient")
+    if header.signer != sender.verifying_key or len(trailer) != header.trailer_size:
+        raise AuthenticationError
+    hashes, signature = trailer[:-SIGNATURE_BYTES], trailer[-SIGNATURE_BYTES:]
+    sender.verify(_message(header, context, preamble, hashes), signature)
+    return hashes
+
+
+def check_chunks(hashes: bytes, first: int, sealed_chunks: Bytes) -> None:
+    """Compare consecutive sealed chunks, from number ``first`` on, with their signed hashes."""
+    found = chunk_hashes(sealed_chunks)
+    if found != hashes[first * HASH_BYTES : first * HASH_BYTES + len(found)]:  # both are public
+        raise AuthenticationError
+
+
+def _message(header: Header, context: bytes, preamble: bytes, hashes: bytes) -> bytes:
+    digests = header.digest + hashlib.sha512(context).digest() + preamble + hashlib.sha512(hashes).digest()
+    return _LABEL + digests
