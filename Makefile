@@ -73,7 +73,7 @@ lint: venv  ## ruff, mypy --strict, stubtest, import-linter, cython-lint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy --strict
-	@$(if $(KERNEL_NAMES),$(BIN)/stubtest $(KERNEL_NAMES),:)
+	@$(if $(KERNEL_NAMES),MYPYPATH=src $(BIN)/stubtest $(KERNEL_NAMES),:)
 	@$(UNEDITED) $(BIN)/python -S $(BIN)/lint-imports --no-logo
 	@$(BIN)/cython-lint src
 
@@ -96,12 +96,14 @@ docs: $(VENV)/.extra-docs  ## build the documentation; a warning is an error
 # --- what looks for memory errors -----------------------------------------------------------------
 
 SANITIZED := build/sanitize
-SANITIZE_TESTS ?= tests/_ext
+SANITIZE_TESTS ?= $(wildcard tests/_ext tests/images)
 
 sanitize: venv  ## the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(PIP) install --no-build-isolation --no-deps --upgrade --target $(SANITIZED)/site . \
 	    -Cbuild-dir=$(SANITIZED)/meson -Csetup-args=-Dbuildtype=debugoptimized \
 	    -Csetup-args=-Db_sanitize=address,undefined -Csetup-args=-Db_lundef=false
+	@echo 'raise ImportError("pycryptodome opens its libraries through cffi in a way that sanitizers refuse")' \
+	    > $(SANITIZED)/site/cffi.py
 	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 PYTHONMALLOC=malloc \
 	    PYTHONPATH="$(abspath $(SANITIZED)/site):$(SITE)" \

@@ -5,8 +5,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Fuzz targets need atheris, run for as long as they are told, and are started by ``make fuzz``.
-collect_ignore_glob = ["fuzz/*"]
+# Fuzz targets need atheris and are started by `make fuzz`; the scripts beside the vectors made them once.
+collect_ignore_glob = ["fuzz/*", "vectors/*"]
 
 # No profile measures time: a busy machine is not a failing test. `ci` repeats the same examples on every
 # run, so that a red run is the doing of the change under test; `fast` and `deep` go on exploring.
