@@ -1,9 +1,11 @@
 """Key files and recipients: text lines with a checksum, and what stands inside them."""
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
-from medcrypt.keys import Identity, Passphrase, SecretKey, load_key
+from medcrypt.errors import MedcryptError
+from medcrypt.keys import Identity, Passphrase, Recipient, SecretKey, load_key
 from medcrypt.keys.encoding import encode_line
 
 PASSPHRASE = Passphrase("fuzz")
@@ -39,13 +41,14 @@ def parse(data: bytes) -> None:
     kind, content = data[:1], data[1:]
     if not kind:
         return
-    if kind >= WHOLE_FILE:
-        FILE.write_bytes(content)
-    else:
+    if kind < WHOLE_FILE:
         if _is_expensive(kind[0], content):
             return
-        FILE.write_text(encode_line(KINDS[kind[0]], content))
-    load_key(FILE, passphrase=PASSPHRASE)
+        content = encode_line(KINDS[kind[0]], content).encode()
+    FILE.write_bytes(content)
+    with suppress(MedcryptError):
+        load_key(FILE, passphrase=PASSPHRASE)
+    Recipient.from_text(content.decode("utf-8", "replace"))
 
 
 def _is_expensive(kind: int, content: bytes) -> bool:

@@ -1,6 +1,8 @@
-"""Public and private Paillier keys as bytes."""
+"""Public and private Paillier keys as bytes, of the lengths that are secure and of shorter ones."""
 
 from contextlib import suppress
+
+from ciphertext_array import PRIVATE
 
 from medcrypt import paillier
 from medcrypt.errors import MedcryptError
@@ -8,10 +10,16 @@ from medcrypt.errors import MedcryptError
 
 def seeds() -> list[bytes]:
     public, private = paillier.generate_keypair(bits=2048)
-    return [public.to_bytes(), private.to_bytes()]
+    return [key.to_bytes() for key in (public, private, PRIVATE.public, PRIVATE)]
 
 
 def parse(data: bytes) -> None:
     for kind in (paillier.PublicKey, paillier.PrivateKey):
-        with suppress(MedcryptError):
-            kind.from_bytes(data)
+        for insecure in (False, True):
+            with suppress(MedcryptError):
+                _check(kind.from_bytes(data, insecure=insecure), data)
+
+
+def _check(key: paillier.PublicKey | paillier.PrivateKey, data: bytes) -> None:
+    if key.to_bytes() != data:
+        raise RuntimeError("two encodings of one key")
