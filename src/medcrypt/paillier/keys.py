@@ -32,7 +32,7 @@ from medcrypt.paillier.arrays import EncryptedArray
 from medcrypt.paillier.packing import Packing
 from medcrypt.paillier.primes import has_small_factor, is_probable_prime, random_blum_prime
 
-__all__ = ["Mode", "PrivateKey", "PublicKey", "generate_keypair"]
+__all__ = ["Mode", "PrivateKey", "PublicKey", "generate_keypair", "short_exponent_bits"]
 
 Mode = Literal["short-exponent", "textbook"]
 
@@ -150,14 +150,8 @@ class PublicKey:
 
     @property
     def exponent_bits(self) -> int:
-        """Length of a short exponent: 2 s + 256 bits, at least 512, for security strength s.
-
-        A kangaroo search costs 2^(length / 2) operations, so 2 s is the floor, and 256 bits are the margin.
-        The strength s that a length of n calls for is that of SP 800-57 part 1, table 2, rounded up: 128 up
-        to 3072 bits, 192 up to 7680, 256 above.
-        """
-        strength = next(s for s, limit in ((128, 3072), (192, 7680), (256, 15360)) if self.bits <= limit)
-        return 2 * strength + 256
+        """Length of a short exponent: 512 up to 3072 bits, 640 up to 7680, 768 above."""
+        return short_exponent_bits(self.bits)
 
     @cached_property
     def fingerprint(self) -> bytes:
@@ -782,6 +776,32 @@ class PrivateKey:
         if not group.contains(ciphertexts):
             raise InvalidCiphertextError("a ciphertext is not a unit modulo n^2")
         return self._group.decrypt(group.multiply(ciphertexts, self.masks(len(ciphertexts))))
+
+
+def short_exponent_bits(bits: int) -> int:
+    """Choose the length of short exponents for a modulus of `bits` bits: 2 s + 256 for security strength s.
+
+    A kangaroo search costs 2^(length / 2) operations, so 2 s is the floor, and 256 bits are the margin. The
+    strength s is the next one in SP 800-57 part 1, table 2: 128 up to 3072 bits, 192 up to 7680, 256
+    above.
+
+    Parameters
+    ----------
+    bits
+        Length of n, up to 15360.
+
+    Returns
+    -------
+    int
+        Bits of the exponent.
+
+    Examples
+    --------
+    >>> [short_exponent_bits(bits) for bits in (2048, 3072, 4096, 8192)]
+    [512, 512, 640, 768]
+    """
+    strength = next(s for s, limit in ((128, 3072), (192, 7680), (256, 15360)) if bits <= limit)
+    return 2 * strength + 256
 
 
 def _minimum_bits(insecure: bool) -> int:
