@@ -18,7 +18,7 @@ KEY, NONCE, TAG, CHUNK = bytes(range(32)), bytes(range(100, 112)), 16, 16384
 FIRSTS = [0, 1, 254, 2**16 - 2, 2**32 - 2, 2**32, 2**63 - 2, 2**64 - 2, 2**64, 2**72 - 1, 2**95, 2**96 - 8]
 
 nonces = st.binary(min_size=12, max_size=12)
-firsts = st.sampled_from(FIRSTS) | st.integers(0, 2**96 - 300)
+firsts = st.sampled_from(FIRSTS[:-1]) | st.integers(0, 2**96 - 300)  # the last one leaves room for 8 only
 
 
 def pattern(size: int) -> bytes:

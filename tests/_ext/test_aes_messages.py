@@ -163,7 +163,7 @@ def test_text_and_numbers_are_type_errors(kernel_path: str) -> None:
     cipher = aes.AesGcm(KEY, kernel_path)
     for arguments in (("n" * 12, b""), (NONCE, "slice"), (NONCE, b"", "aad"), (NONCE, 5), (NONCE, None)):
         with pytest.raises(TypeError):
-            cipher.encrypt(*arguments)  # type: ignore[arg-type]
+            cipher.encrypt(*arguments)
     with pytest.raises(TypeError):
         aes.AesGcm("k" * 32, kernel_path)  # type: ignore[arg-type]
 
