@@ -6,7 +6,7 @@ import numpy as np
 class Sealed:
     """`images.encrypt` and `images.decrypt`: the whole call, with header and key schedule."""
 
-    params = ((64, 64), (512, 512), (32, 512, 512))
+    params = ([(64, 64), (512, 512), (32, 512, 512)],)
     param_names = ("shape",)
 
     def setup(self, shape):
@@ -33,7 +33,7 @@ class Sealed:
 class Cobblestone:
     """The chunked format alone, on 8 KiB, 512 KiB and 16 MiB."""
 
-    params = (1 << 13, 1 << 19, 1 << 24)
+    params = ([1 << 13, 1 << 19, 1 << 24],)
     param_names = ("bytes",)
 
     def setup(self, size):

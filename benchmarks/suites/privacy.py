@@ -4,7 +4,7 @@
 class Accountant:
     """DP-SGD at a noise multiplier of 1 and a sampling rate of 1 %."""
 
-    params = (1, 1000, 10000)
+    params = ([1, 1000, 10000],)
     param_names = ("steps",)
 
     def setup(self, steps):
