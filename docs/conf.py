@@ -1,5 +1,6 @@
 """Sphinx: Markdown pages by myst, docstrings by autodoc and numpydoc. Every warning is an error."""
 
+import re
 from importlib import metadata
 
 project = "medcrypt"
@@ -38,3 +39,19 @@ html_theme_options = {
     "show_prev_next": False,
     "secondary_sidebar_items": ["page-toc"],
 }
+
+
+# Docstrings write |x| for an absolute value, as people do, where reStructuredText sees a substitution.
+_LITERAL = re.compile(r"(``.*?``|`.*?`|^\s*>>>.*)")
+_BARS = re.compile(r"(?<!\|)\|(?=[^|\s])([^|]*)\|(?!\|)")
+
+
+def _escape_bars(_app, _what, _name, _object, _options, lines):
+    for number, line in enumerate(lines):
+        parts = _LITERAL.split(line)
+        parts[::2] = [_BARS.sub(r"\\|\1\\|", prose) for prose in parts[::2]]
+        lines[number] = "".join(parts)
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", _escape_bars)
