@@ -107,7 +107,7 @@ sanitize: venv  ## the kernel tests under AddressSanitizer and UndefinedBehavior
 	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 PYTHONMALLOC=malloc \
 	    PYTHONPATH="$(abspath $(SANITIZED)/site):$(SITE)" \
-	    $(BIN)/python -S -m pytest -q -p no:cacheprovider $(SANITIZE_TESTS) $(ARGS)
+	    $(BIN)/python -S -m pytest -q --capture=sys $(SANITIZE_TESTS) $(ARGS)
 
 fuzz: $(VENV)/.extra-fuzz  ## throw bytes at every parser (TARGET=name, SECONDS=60 each)
 	@$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS) $(TARGET)
