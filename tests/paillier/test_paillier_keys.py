@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from medcrypt.errors import InvalidCiphertextError, InvalidKeyError, MedcryptError
 from medcrypt.paillier import Packing, PrivateKey, PublicKey, generate_keypair
-from medcrypt.paillier.keys import short_exponent_bits
+from medcrypt.paillier.soundness import short_exponent_bits
 from reference import paillier as twin
 
 
@@ -157,7 +157,7 @@ def test_a_key_from_elsewhere_never_uses_short_exponents(public, monkeypatch):
     with pytest.raises(ValueError, match="trusted"):
         received.encrypt([1.0], Packing()).rerandomize(short=True)
     monkeypatch.setattr(
-        "medcrypt.paillier.keys.random_exponents", lambda *_: pytest.fail("short exponent drawn")
+        "medcrypt.paillier.encryption.random_exponents", lambda *_: pytest.fail("short exponent drawn")
     )
     received.encrypt([1.0], Packing())
     received.raw_encrypt(1)
@@ -165,16 +165,16 @@ def test_a_key_from_elsewhere_never_uses_short_exponents(public, monkeypatch):
 
 def test_a_trusted_key_uses_short_exponents_but_for_a_given_r(public, monkeypatch):
     trusted = PublicKey.from_bytes(public.to_bytes(), trusted=True, insecure=True)
-    monkeypatch.setattr("medcrypt.paillier.keys.random_exponents", lambda bits, count: [3] * count)
+    monkeypatch.setattr("medcrypt.paillier.encryption.random_exponents", lambda bits, count: [3] * count)
     assert trusted.raw_encrypt(0) == pow(trusted.h, 3, trusted.n**2)
     assert trusted.raw_encrypt(0, r=2) == pow(2, trusted.n, trusted.n**2)
 
 
 def test_the_holders_fast_path_computes_the_same_ciphertexts(private, monkeypatch):
     monkeypatch.setattr(
-        "medcrypt.paillier.keys.random_exponents", lambda bits, count: [2**511 + 12345] * count
+        "medcrypt.paillier.encryption.random_exponents", lambda bits, count: [2**511 + 12345] * count
     )
-    monkeypatch.setattr("medcrypt.paillier.keys.random_units", lambda n, count: [7] * count)
+    monkeypatch.setattr("medcrypt.paillier.encryption.random_units", lambda n, count: [7] * count)
     public, key = private.public, twin.Key(private.p, private.q)
     for mode in ("short-exponent", "textbook"):
         array = private.encrypt([1.0, -2.0], Packing(), mode=mode)

@@ -9,7 +9,8 @@ receives nothing but sums.
 """
 
 from medcrypt.paillier.arrays import EncryptedArray, add
+from medcrypt.paillier.encryption import EncryptionKey
 from medcrypt.paillier.keys import PrivateKey, PublicKey, generate_keypair
 from medcrypt.paillier.packing import Packing
 
-__all__ = ["EncryptedArray", "Packing", "PrivateKey", "PublicKey", "add", "generate_keypair"]
+__all__ = ["EncryptedArray", "EncryptionKey", "Packing", "PrivateKey", "PublicKey", "add", "generate_keypair"]

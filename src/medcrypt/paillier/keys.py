@@ -1,11 +1,4 @@
-"""Paillier key pairs: generation, checks, files, and encryption under them.
-
-The scheme is Paillier's (EUROCRYPT 1999) with g = 1 + n: c = (1 + m n) r^n mod n^2. The random factor comes
-in two modes. ``textbook`` draws r uniformly and computes r^n, as ISO/IEC 18033-6 has it. ``short-exponent``
-computes h^s for a short random s and the n-th residue h = (-y^2)^n, with y hashed from n (Damgård, Jurik and
-Nielsen 2010, section 4.2): about a hundred times fewer operations. The latter is sound only when n is a
-product of two Blum primes with gcd(p - 1, q - 1) = 2, so it is used only for keys that were generated here
-or are declared trusted.
+"""Paillier key pairs: generation, decryption, bytes and files.
 
 Secret exponents and primes pass through Python integers, **which are not constant time** (see `arithmetic`).
 Decryption multiplies each ciphertext by a fresh encryption of zero first, so that nobody who chooses a
@@ -20,28 +13,31 @@ import os
 import struct
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NoReturn, SupportsIndex
+from typing import NoReturn, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
 from medcrypt.durable import new_file
 from medcrypt.errors import InvalidCiphertextError, InvalidKeyError
-from medcrypt.paillier.arithmetic import FixedBase, Group, SplitGroup, random_exponents, random_units
+from medcrypt.paillier.arithmetic import FixedBase, Group, SplitGroup
 from medcrypt.paillier.arrays import EncryptedArray
-from medcrypt.paillier.packing import Packing
-from medcrypt.paillier.primes import has_small_factor, is_probable_prime, random_blum_prime
+from medcrypt.paillier.encryption import EncryptionKey
+from medcrypt.paillier.primes import random_blum_prime
+from medcrypt.paillier.soundness import (
+    MAX_BITS,
+    check_modulus,
+    check_primes,
+    hash_to_residue,
+    least_distance,
+    minimum_bits,
+    short_exponent_bits,
+)
 
-__all__ = ["Mode", "PrivateKey", "PublicKey", "generate_keypair", "short_exponent_bits"]
-
-Mode = Literal["short-exponent", "textbook"]
-
-_SECURE_BITS, _INSECURE_BITS, _MAX_BITS = 2048, 64, 8192
-_INSECURE_VARIABLE = "MEDCRYPT_ALLOW_INSECURE_KEYS"
+__all__ = ["PrivateKey", "PublicKey", "generate_keypair"]
 
 _PUBLIC_MAGIC, _PRIVATE_MAGIC, _VERSION = b"MCPP", b"MCPS", 1
 _KEY_HEADER = struct.Struct(">4sBH")  # magic, version, bits
-_BASE_DOMAIN = b"medcrypt/paillier/h/v1"
 _FINGERPRINT_DOMAIN = b"medcrypt/paillier/fingerprint/v1"
 
 
@@ -79,19 +75,19 @@ def generate_keypair(bits: int = 3072, *, insecure: bool = False) -> "tuple[Publ
     42
     """
     length = operator.index(bits)
-    minimum = _minimum_bits(insecure)
-    if not minimum <= length <= _MAX_BITS or length % 16:
-        raise ValueError(f"bits must be a multiple of 16 between {minimum} and {_MAX_BITS}")
+    minimum = minimum_bits(insecure)
+    if not minimum <= length <= MAX_BITS or length % 16:
+        raise ValueError(f"bits must be a multiple of 16 between {minimum} and {MAX_BITS}")
     half = length // 2
     while True:
         p, q = sorted((random_blum_prime(half), random_blum_prime(half)))
-        if math.gcd(p - 1, q - 1) == 2 and q - p > 1 << max(half - 100, 0):
+        if math.gcd(p - 1, q - 1) == 2 and q - p > least_distance(half):
             break
     private = PrivateKey._of_primes(p, q)
     return private.public, private
 
 
-class PublicKey:
+class PublicKey(EncryptionKey):
     """The public half: encrypts, and says under which key something is encrypted.
 
     Parameters
@@ -126,7 +122,7 @@ class PublicKey:
         self._n = operator.index(n)
         self._trusted = bool(trusted)
         self._insecure = bool(insecure)
-        _check_modulus(self._n, insecure)
+        check_modulus(self._n, insecure)
 
     @property
     def n(self) -> int:
@@ -164,11 +160,8 @@ class PublicKey:
 
         Everybody derives it from n; it is never taken from somebody else.
         """
-        n = self._n
-        y = _hash_to_integer(n) % n
-        if math.gcd(y, n) != 1:
-            raise InvalidKeyError("the hash of n is not a unit modulo n")
-        return self.group.nth_powers([-y * y % n])[0]
+        y = hash_to_residue(self._n)
+        return self.group.nth_powers([-y * y % self._n])[0]
 
     @cached_property
     def group(self) -> Group:
@@ -179,150 +172,6 @@ class PublicKey:
     def _table(self) -> FixedBase:
         """Digit powers of h, built at the first encryption."""
         return FixedBase(self.h, self._n, self.exponent_bits)
-
-    def encrypt(
-        self,
-        array: npt.ArrayLike,
-        packing: Packing,
-        *,
-        context: bytes = b"",
-        saturate: bool = False,
-        mode: Mode | None = None,
-    ) -> EncryptedArray:
-        """Encrypt real numbers in fixed point.
-
-        Parameters
-        ----------
-        array
-            Real numbers, any shape (0-d and empty too), dtype, byte order and strides. Decryption gives
-            float64.
-        packing
-            Clip, precision and headroom.
-        context
-            Up to 255 bytes to travel with the array in clear, such as the identity of a round.
-        saturate
-            Move values beyond the clip onto it in place of refusing them.
-        mode
-            ``"short-exponent"`` or ``"textbook"``; None takes the former for a trusted key, else the latter.
-
-        Returns
-        -------
-        EncryptedArray
-            Same shape, one term.
-
-        Raises
-        ------
-        TypeError
-            If the array does not hold real numbers.
-        ValueError
-            If a value is NaN, infinite or beyond the clip, if the key is too short for a slot, or if
-            short exponents are asked for under a key that is not trusted.
-
-        Examples
-        --------
-        >>> public, private = generate_keypair(256, insecure=True)
-        >>> private.decrypt(public.encrypt([[0.5], [-1.0]], Packing(clip=1.0, bits=16)))
-        array([[ 0.50001526],
-               [-1.        ]])
-        """
-        plaintexts = packing.encode(array, self.bits, saturate)
-        return self._conceal(plaintexts, np.shape(array), packing, context, self.masks(len(plaintexts), mode))
-
-    def encrypt_integers(
-        self, array: npt.ArrayLike, packing: Packing, *, context: bytes = b"", mode: Mode | None = None
-    ) -> EncryptedArray:
-        """Encrypt integers of at most `packing.bits` bits (signed) as they are.
-
-        Parameters
-        ----------
-        array
-            Integer dtype, any shape, values in [-2^(bits-1), 2^(bits-1)).
-        packing
-            Precision and headroom; its clip is not used.
-        context, mode
-            As for `encrypt`.
-
-        Returns
-        -------
-        EncryptedArray
-            Same shape, one term.
-
-        Raises
-        ------
-        TypeError
-            If the dtype is not an integer one.
-        ValueError
-            If a value does not fit, or as for `encrypt`.
-
-        Examples
-        --------
-        >>> public, private = generate_keypair(256, insecure=True)
-        >>> private.decrypt_integers(public.encrypt_integers([1, -2], Packing(bits=16)))
-        array([ 1, -2])
-        """
-        plaintexts = packing.encode_integers(array, self.bits)
-        return self._conceal(plaintexts, np.shape(array), packing, context, self.masks(len(plaintexts), mode))
-
-    def raw_encrypt(self, m: SupportsIndex, r: SupportsIndex | None = None) -> int:
-        """Encrypt one integer: (1 + m n) r^n mod n^2, or (1 + m n) h^s for a trusted key and no `r`.
-
-        Parameters
-        ----------
-        m
-            Plaintext in [0, n).
-        r
-            A unit modulo n in (0, n). Reusing one links ciphertexts; leave it to None outside of tests and
-            proofs.
-
-        Returns
-        -------
-        int
-            Ciphertext in (0, n^2).
-
-        Raises
-        ------
-        ValueError
-            If `m` or `r` is out of range, or `r` not a unit.
-
-        Examples
-        --------
-        >>> public, private = generate_keypair(256, insecure=True)
-        >>> private.raw_decrypt(public.raw_encrypt(7, r=2))
-        7
-        """
-        plaintext = self._check_plaintext(m)
-        masks = self.masks(1) if r is None else self.group.nth_powers([self._check_unit(r)])
-        return self.group.conceal([plaintext], masks)[0]
-
-    def masks(self, count: int, mode: Mode | None = None) -> list[int]:
-        """Draw random n-th residues: encryptions of zero.
-
-        Parameters
-        ----------
-        count
-            How many.
-        mode
-            As for `encrypt`.
-
-        Returns
-        -------
-        list of int
-            Independent residues modulo n^2. Use each once, and never keep them across a fork.
-
-        Raises
-        ------
-        ValueError
-            If the mode is unknown, or needs trust that the key does not have.
-
-        Examples
-        --------
-        >>> public, private = generate_keypair(256, insecure=True)
-        >>> private.raw_decrypt(public.masks(1)[0])
-        0
-        """
-        if self._resolve(mode) == "textbook":
-            return self.group.nth_powers(random_units(self._n, count))
-        return self._table.powers(random_exponents(self.exponent_bits, count))
 
     def to_bytes(self) -> bytes:
         """Return the key in the format that `docs/formats/paillier.md` specifies; trust is not part of it.
@@ -385,45 +234,18 @@ class PublicKey:
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild_public, (self._n, self._trusted, self._insecure)
 
-    def _conceal(
-        self,
-        plaintexts: list[int],
-        shape: tuple[int, ...],
-        packing: Packing,
-        context: bytes,
-        masks: list[int],
-    ) -> EncryptedArray:
-        """Hide packed plaintexts under masks."""
-        return EncryptedArray(self, self.group.conceal(plaintexts, masks), shape, packing, context=context)
+    @property
+    def _public_half(self) -> "PublicKey":
+        return self
 
-    def _resolve(self, mode: Mode | None) -> Mode:
-        """Choose the mode, and refuse short exponents where nothing vouches for n."""
-        if mode is None:
-            return "short-exponent" if self._trusted else "textbook"
-        if mode not in ("short-exponent", "textbook"):
-            raise ValueError("mode must be 'short-exponent', 'textbook' or None")
-        if mode == "short-exponent" and not self._trusted:
-            raise ValueError(
-                "short exponents need a trusted key: one that you generated or whose proof you verified"
-            )
-        return mode
+    def _nth_powers(self, units: list[int]) -> list[int]:
+        return self.group.nth_powers(units)
 
-    def _check_plaintext(self, m: SupportsIndex) -> int:
-        """Return a plaintext as an int in [0, n)."""
-        plaintext = operator.index(m)
-        if not 0 <= plaintext < self._n:
-            raise ValueError("the plaintext must be in [0, n)")
-        return plaintext
-
-    def _check_unit(self, r: SupportsIndex) -> int:
-        """Return a random factor as an int in (0, n) that is a unit modulo n."""
-        unit = operator.index(r)
-        if not (0 < unit < self._n and math.gcd(unit, self._n) == 1):
-            raise ValueError("r must be a unit modulo n, in (0, n)")
-        return unit
+    def _short_powers(self, exponents: list[int]) -> list[int]:
+        return self._table.powers(exponents)
 
 
-class PrivateKey:
+class PrivateKey(EncryptionKey):
     """The secret half: decrypts, and encrypts faster than the public half can.
 
     Whoever holds it reads everything encrypted under the key. It refuses pickling; `repr` shows the length
@@ -451,7 +273,7 @@ class PrivateKey:
 
     def __init__(self, p: SupportsIndex, q: SupportsIndex, *, insecure: bool = False) -> None:
         self._p, self._q = sorted((operator.index(p), operator.index(q)))
-        _check_primes(self._p, self._q)
+        check_primes(self._p, self._q)
         self._public = PublicKey(self._p * self._q, trusted=True, insecure=insecure)
 
     @classmethod
@@ -492,45 +314,6 @@ class PrivateKey:
         """Digit powers of h modulo p^2 and q^2, built at first use."""
         return self._group.fixed_base(self._public.h, self._public.exponent_bits)
 
-    def encrypt(
-        self,
-        array: npt.ArrayLike,
-        packing: Packing,
-        *,
-        context: bytes = b"",
-        saturate: bool = False,
-        mode: Mode | None = None,
-    ) -> EncryptedArray:
-        """Encrypt real numbers: `PublicKey.encrypt`, with the random factors computed modulo p^2 and q^2.
-
-        The ciphertexts have the same distribution as the public half's. Parameters, result and errors are
-        those of `PublicKey.encrypt`.
-
-        Examples
-        --------
-        >>> public, private = generate_keypair(256, insecure=True)
-        >>> private.decrypt(private.encrypt([0.0, 1.0], Packing(clip=1.0)))
-        array([0., 1.])
-        """
-        plaintexts = packing.encode(array, self.bits, saturate)
-        masks = self.masks(len(plaintexts), mode)
-        return self._public._conceal(plaintexts, np.shape(array), packing, context, masks)
-
-    def encrypt_integers(
-        self, array: npt.ArrayLike, packing: Packing, *, context: bytes = b"", mode: Mode | None = None
-    ) -> EncryptedArray:
-        """Encrypt integers: `PublicKey.encrypt_integers`, computed modulo p^2 and q^2.
-
-        Examples
-        --------
-        >>> public, private = generate_keypair(256, insecure=True)
-        >>> private.decrypt_integers(private.encrypt_integers([1, -2], Packing(bits=16)))
-        array([ 1, -2])
-        """
-        plaintexts = packing.encode_integers(array, self.bits)
-        masks = self.masks(len(plaintexts), mode)
-        return self._public._conceal(plaintexts, np.shape(array), packing, context, masks)
-
     def decrypt(self, encrypted: EncryptedArray) -> npt.NDArray[np.float64]:
         """Decrypt a sum of real numbers.
 
@@ -554,6 +337,7 @@ class PrivateKey:
 
         Examples
         --------
+        >>> from medcrypt.paillier import Packing
         >>> public, private = generate_keypair(256, insecure=True)
         >>> encrypted = public.encrypt([1.0, 2.0], Packing(clip=2.0, max_terms=2))
         >>> private.decrypt(encrypted + encrypted).round(6)
@@ -582,6 +366,7 @@ class PrivateKey:
 
         Examples
         --------
+        >>> from medcrypt.paillier import Packing
         >>> public, private = generate_keypair(256, insecure=True)
         >>> encrypted = public.encrypt_integers([1, -2], Packing(bits=16))
         >>> private.decrypt_integers(3 * encrypted)
@@ -594,20 +379,6 @@ class PrivateKey:
         plaintexts = self._decrypt(list(encrypted.ciphertexts))
         packing, terms = encrypted.packing, encrypted.terms
         return packing.decode_integers(plaintexts, encrypted.size, terms, self.bits).reshape(encrypted.shape)
-
-    def raw_encrypt(self, m: SupportsIndex, r: SupportsIndex | None = None) -> int:
-        """Encrypt one integer: `PublicKey.raw_encrypt`, computed modulo p^2 and q^2.
-
-        Examples
-        --------
-        >>> public, private = generate_keypair(256, insecure=True)
-        >>> private.raw_encrypt(7, r=2) == public.raw_encrypt(7, r=2)
-        True
-        """
-        public = self._public
-        plaintext = public._check_plaintext(m)
-        masks = self.masks(1) if r is None else self._group.nth_powers([public._check_unit(r)])
-        return public.group.conceal([plaintext], masks)[0]
 
     def raw_decrypt(self, c: SupportsIndex) -> int:
         """Decrypt one ciphertext to an integer in [0, n).
@@ -634,20 +405,6 @@ class PrivateKey:
         1
         """
         return self._decrypt([operator.index(c)])[0]
-
-    def masks(self, count: int, mode: Mode | None = None) -> list[int]:
-        """Draw random n-th residues: `PublicKey.masks`, computed modulo p^2 and q^2.
-
-        Examples
-        --------
-        >>> _, private = generate_keypair(256, insecure=True)
-        >>> private.raw_decrypt(private.masks(1, "textbook")[0])
-        0
-        """
-        public = self._public
-        if public._resolve(mode) == "textbook":
-            return self._group.nth_powers(random_units(public.n, count))
-        return self._group.fixed_base_powers(self._tables, random_exponents(public.exponent_bits, count))
 
     def to_bytes(self) -> bytes:
         """Return the secret key in the format that `docs/formats/paillier.md` specifies. Not encrypted.
@@ -752,7 +509,7 @@ class PrivateKey:
         --------
         See `save`.
         """
-        longest = _KEY_HEADER.size + _MAX_BITS // 4
+        longest = _KEY_HEADER.size + MAX_BITS // 4
         with Path(path).open("rb") as file:
             return cls.from_bytes(file.read(longest + 1), insecure=insecure)
 
@@ -770,77 +527,22 @@ class PrivateKey:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a private key cannot be pickled or copied; pass a path to a worker process")
 
+    @property
+    def _public_half(self) -> PublicKey:
+        return self._public
+
+    def _nth_powers(self, units: list[int]) -> list[int]:
+        return self._group.nth_powers(units)
+
+    def _short_powers(self, exponents: list[int]) -> list[int]:
+        return self._group.fixed_base_powers(self._tables, exponents)
+
     def _decrypt(self, ciphertexts: list[int]) -> list[int]:
         """Check, blind and decrypt a batch."""
         group = self._public.group
         if not group.contains(ciphertexts):
             raise InvalidCiphertextError("a ciphertext is not a unit modulo n^2")
         return self._group.decrypt(group.multiply(ciphertexts, self.masks(len(ciphertexts))))
-
-
-def short_exponent_bits(bits: int) -> int:
-    """Choose the length of short exponents for a modulus of `bits` bits: 2 s + 256 for security strength s.
-
-    A kangaroo search costs 2^(length / 2) operations, so 2 s is the floor, and 256 bits are the margin. The
-    strength s is the next one in SP 800-57 part 1, table 2: 128 up to 3072 bits, 192 up to 7680, 256
-    above.
-
-    Parameters
-    ----------
-    bits
-        Length of n, up to 15360.
-
-    Returns
-    -------
-    int
-        Bits of the exponent.
-
-    Examples
-    --------
-    >>> [short_exponent_bits(bits) for bits in (2048, 3072, 4096, 8192)]
-    [512, 512, 640, 768]
-    """
-    strength = next(s for s, limit in ((128, 3072), (192, 7680), (256, 15360)) if bits <= limit)
-    return 2 * strength + 256
-
-
-def _minimum_bits(insecure: bool) -> int:
-    """Return the shortest key that the caller or the environment allows."""
-    allowed = insecure or os.environ.get(_INSECURE_VARIABLE) == "1"
-    return _INSECURE_BITS if allowed else _SECURE_BITS
-
-
-def _check_modulus(n: int, insecure: bool) -> None:
-    """Refuse a modulus that is visibly no product of two large primes."""
-    minimum = _minimum_bits(insecure)
-    if n <= 0 or not minimum <= n.bit_length() <= _MAX_BITS:
-        raise InvalidKeyError(f"n must have between {minimum} and {_MAX_BITS} bits")
-    if has_small_factor(n):
-        raise InvalidKeyError("n has a small prime factor")
-    # A prime passes every round of Miller-Rabin, so a single round suffices to prove n composite.
-    if is_probable_prime(n, rounds=1) and is_probable_prime(n):
-        raise InvalidKeyError("n is prime")
-    if math.isqrt(n) ** 2 == n:
-        raise InvalidKeyError("n is a square")
-
-
-def _check_primes(p: int, q: int) -> None:
-    """Refuse primes that `generate_keypair` would not have drawn; p <= q."""
-    half = q.bit_length()
-    sound = (
-        p > 0
-        and half <= _MAX_BITS // 2
-        and p.bit_length() == half
-        and (p * q).bit_length() == 2 * half
-        and 2 * half % 16 == 0
-        and p % 4 == q % 4 == 3
-        and q - p > 1 << max(half - 100, 0)
-        and math.gcd(p - 1, q - 1) == 2
-        and is_probable_prime(p)
-        and is_probable_prime(q)
-    )
-    if not sound:
-        raise InvalidKeyError("not two primes of a Paillier key")
 
 
 def _parse_key(data: bytes | bytearray | memoryview, magic: bytes, parts: tuple[int, ...]) -> tuple[int, ...]:
@@ -862,15 +564,6 @@ def _parse_key(data: bytes | bytearray | memoryview, magic: bytes, parts: tuple[
     if integers[0].bit_length() != bits:
         raise InvalidKeyError("n does not have the declared length")
     return tuple(integers)
-
-
-def _hash_to_integer(n: int) -> int:
-    """SHAKE-256 of domain and n, each after its length in 8 bytes, to at least 128 bits more than n has."""
-    encoded = n.to_bytes(-(-n.bit_length() // 8), "big")
-    xof = hashlib.shake_256()
-    for field in (_BASE_DOMAIN, encoded):
-        xof.update(len(field).to_bytes(8, "big") + field)
-    return int.from_bytes(xof.digest(len(encoded) + 16), "big")
 
 
 def _rebuild_public(n: int, trusted: bool, insecure: bool) -> PublicKey:
