@@ -1,1 +1,37 @@
-"""Differential privacy."""
+"""Differential privacy: what a release costs, and the noise that pays for it.
+
+``events`` say what was released, the `Accountant` says what it costs, `calibrate` turns the question round,
+and ``noise`` draws exact integer noise from the operating system's randomness.
+"""
+
+from medcrypt.dp import noise
+from medcrypt.dp.accountant import Accountant
+from medcrypt.dp.calibration import calibrate
+from medcrypt.dp.distributed import distributed_discrete_gaussian
+from medcrypt.dp.events import (
+    Composed,
+    Event,
+    Gaussian,
+    Laplace,
+    PoissonSampled,
+    Repeated,
+    ZeroConcentratedDP,
+    from_json,
+    to_json,
+)
+
+__all__ = [
+    "Accountant",
+    "Composed",
+    "Event",
+    "Gaussian",
+    "Laplace",
+    "PoissonSampled",
+    "Repeated",
+    "ZeroConcentratedDP",
+    "calibrate",
+    "distributed_discrete_gaussian",
+    "from_json",
+    "noise",
+    "to_json",
+]

@@ -1,0 +1,392 @@
+"""The accountant: collects events, answers how much privacy they cost together."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Self
+
+from medcrypt.dp.cumulants import Cumulant, GaussianCumulant, LaplaceCumulant, SampledGaussianCumulant
+from medcrypt.dp.events import (
+    Composed,
+    Event,
+    Gaussian,
+    Laplace,
+    PoissonSampled,
+    Repeated,
+    ZeroConcentratedDP,
+    _natural,
+    _real,
+    from_json,
+    to_json,
+)
+from medcrypt.dp.transform import Loss
+
+__all__ = ["Accountant"]
+
+_RELATIONS = ("add_or_remove_one", "replace_one")
+
+
+class Accountant:
+    """Privacy cost of a sequence of events that is fixed in advance.
+
+    Gaussian, Laplace and Poisson-sampled Gaussian events, in any mixture, are accounted by the exact contour
+    integral (Alghamdi et al. 2022, 2023) in both directions of the whole composition; the larger direction
+    counts. A history that contains `ZeroConcentratedDP` is accounted by Rényi divergences with the optimal
+    known conversion (Canonne, Kamath and Steinke 2020, Proposition 12), minimised over real orders.
+
+    The accountant is not a filter: events chosen after looking at earlier outputs need one.
+
+    Parameters
+    ----------
+    neighbors
+        The neighbouring relation: ``"add_or_remove_one"`` record, or ``"replace_one"`` record. Noise
+        multipliers and scales are understood under this relation. `PoissonSampled` needs
+        ``"add_or_remove_one"``.
+
+    Raises
+    ------
+    ValueError
+        If the relation is unknown.
+
+    Examples
+    --------
+    >>> from medcrypt import dp
+    >>> accountant = dp.Accountant()
+    >>> step = dp.PoissonSampled(0.01, dp.Gaussian(noise_multiplier=1.0))
+    >>> round(accountant.compose(step, count=1000).epsilon(delta=1e-5), 6)
+    1.828237
+    """
+
+    __hash__ = None  # type: ignore[assignment]  # mutable
+
+    def __init__(self, neighbors: str = "add_or_remove_one") -> None:
+        if neighbors not in _RELATIONS:
+            raise ValueError(f"neighbors must be one of {_RELATIONS}, not {neighbors!r}")
+        self._neighbors = neighbors
+        self._events: list[tuple[Event, int]] = []
+
+    def __repr__(self) -> str:
+        return f"Accountant(neighbors={self._neighbors!r}, events={self._events!r})"
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the relation and what was composed, whatever the order and the nesting."""
+        if not isinstance(other, Accountant):
+            return NotImplemented
+        return self._neighbors == other._neighbors and self._leaves() == other._leaves()
+
+    @property
+    def neighbors(self) -> str:
+        """The neighbouring relation."""
+        return self._neighbors
+
+    @property
+    def events(self) -> tuple[tuple[Event, int], ...]:
+        """The history: pairs (event, count) in the order of composition, equal neighbours merged."""
+        return tuple(self._events)
+
+    def compose(self, event: Event, count: int = 1) -> Self:
+        """Add an event that was (or will be) released ``count`` times.
+
+        Parameters
+        ----------
+        event
+            The event.
+        count
+            How often; an integer >= 0.
+
+        Returns
+        -------
+        Accountant
+            This accountant.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of the wrong type, the count is negative, or no bound is proven for the event
+            under the neighbouring relation. Nothing is added then.
+
+        Examples
+        --------
+        >>> from medcrypt import dp
+        >>> dp.Accountant().compose(dp.Laplace(10.0), 3).compose(dp.Laplace(10.0)).events
+        ((Laplace(scale=10.0), 4),)
+        """
+        count = _natural("count", count)
+        if not isinstance(event, Event):
+            raise TypeError(f"event must be an Event, not {type(event).__name__}")
+        if self._neighbors == "replace_one" and any(
+            isinstance(e, PoissonSampled) for e, _ in _flat(event, 1)
+        ):
+            raise ValueError(
+                "PoissonSampled is refused under 'replace_one': its amplification bound is proven for adding "
+                "or removing a record only"
+            )
+        if count == 0:
+            return self
+        if self._events and self._events[-1][0] == event:
+            count += self._events.pop()[1]
+        self._events.append((event, count))
+        return self
+
+    def epsilon(self, delta: float) -> float:
+        """Return epsilon at ``delta``, from above.
+
+        Parameters
+        ----------
+        delta
+            In [0, 1).
+
+        Returns
+        -------
+        float
+            The upper end of `epsilon_bounds`. At ``delta=0`` it is finite for Laplace events only.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If delta is no number in [0, 1).
+
+        Examples
+        --------
+        >>> from medcrypt import dp
+        >>> round(dp.Accountant().compose(dp.Gaussian(1.0)).epsilon(1e-5), 6)
+        4.376778
+        """
+        return self.epsilon_bounds(delta)[1]
+
+    def delta(self, epsilon: float) -> float:
+        """Return delta at ``epsilon``, from above.
+
+        Parameters
+        ----------
+        epsilon
+            Finite and >= 0.
+
+        Returns
+        -------
+        float
+            The upper end of `delta_bounds`, in [0, 1].
+
+        Raises
+        ------
+        TypeError, ValueError
+            If epsilon is no finite number >= 0.
+
+        Examples
+        --------
+        >>> from medcrypt import dp
+        >>> round(dp.Accountant().compose(dp.Gaussian(1.0)).delta(1.0), 9)
+        0.126936738
+        """
+        return self.delta_bounds(epsilon)[1]
+
+    def epsilon_bounds(self, delta: float) -> tuple[float, float]:
+        """Return a lower and an upper estimate of epsilon at ``delta``.
+
+        The bounds are **not yet a proof**. Two different discretisations of the integral are compared, and
+        their difference, the part of the contour that was cut off and an allowance for rounding are added on
+        both sides, several times over. Where the integral converges too slowly (a few compositions of a
+        sampled Gaussian, tiny sampling rates over few steps, a mixture of a few different Laplace
+        mechanisms), the width is honest and large: the upper bound is then at worst the optimal Rényi bound,
+        which is always valid, and the lower bound may be 0. With `ZeroConcentratedDP` in the history the
+        upper bound is the Rényi bound and the lower is 0.
+
+        Parameters
+        ----------
+        delta
+            In [0, 1).
+
+        Returns
+        -------
+        tuple of float
+            ``(lo, hi)``, both >= 0, possibly infinite at ``delta=0``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If delta is no number in [0, 1).
+
+        Examples
+        --------
+        >>> from medcrypt import dp
+        >>> lo, hi = dp.Accountant().compose(dp.Laplace(10.0), 1000).epsilon_bounds(1e-6)
+        >>> round(lo, 9), round(hi, 9)
+        (18.950287368, 18.950287368)
+        """
+        delta = _real("delta", delta)
+        if not 0.0 <= delta < 1.0:
+            raise ValueError(f"delta must lie in [0, 1), not {delta}")
+        losses = self._losses()
+        if not losses:
+            return 0.0, 0.0
+        if delta == 0.0:
+            worst = math.inf if self._known_by_renyi() else max(loss.pure_epsilon() for loss in losses)
+            return (0.0 if self._known_by_renyi() else worst), worst
+        if self._known_by_renyi():
+            return 0.0, max(loss.chernoff_epsilon(math.log(delta)) for loss in losses)
+        bounds = [loss.epsilon_bounds(math.log(delta)) for loss in losses]
+        return max(lo for lo, _ in bounds), max(hi for _, hi in bounds)
+
+    def delta_bounds(self, epsilon: float) -> tuple[float, float]:
+        """Return a lower and an upper estimate of delta at ``epsilon``.
+
+        Like `epsilon_bounds`, **not yet a proof**, and honest about its width.
+
+        Parameters
+        ----------
+        epsilon
+            Finite and >= 0.
+
+        Returns
+        -------
+        tuple of float
+            ``(lo, hi)`` in [0, 1]. ``hi`` is 0 only where delta is exactly 0, never because it underflows.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If epsilon is no finite number >= 0.
+
+        Examples
+        --------
+        >>> from medcrypt import dp
+        >>> dp.Accountant().compose(dp.Laplace(1.0)).delta_bounds(1.0)
+        (0.0, 0.0)
+        """
+        epsilon = _real("epsilon", epsilon)
+        if epsilon < 0.0:
+            raise ValueError(f"epsilon must not be negative: {epsilon}")
+        losses = self._losses()
+        if not losses:
+            return 0.0, 0.0
+        if self._known_by_renyi():
+            return 0.0, max(_at_most_one(loss.chernoff_log_delta(epsilon)) for loss in losses)
+        bounds = [loss.log_delta_bounds(epsilon) for loss in losses]
+        return max(math.exp(min(lo, 0.0)) for lo, _ in bounds), max(_at_most_one(hi) for _, hi in bounds)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the accountant's state in JSON types.
+
+        Returns
+        -------
+        dict
+            ``{"version": 1, "neighbors": str, "events": [{"event": ..., "count": int}]}``.
+
+        Examples
+        --------
+        >>> from medcrypt import dp
+        >>> dp.Accountant().compose(dp.Laplace(2.0), 5).state_dict()["events"]
+        [{'event': {'type': 'Laplace', 'scale': 2.0}, 'count': 5}]
+        """
+        events = [{"event": json.loads(to_json(event)), "count": count} for event, count in self._events]
+        return {"version": 1, "neighbors": self._neighbors, "events": events}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Replace the history by one that `state_dict` returned.
+
+        Parameters
+        ----------
+        state
+            The state; its neighbouring relation must be this accountant's.
+
+        Raises
+        ------
+        TypeError
+            If the state is not a dictionary.
+        ValueError
+            If it is malformed, of another version, or of another relation. The accountant is unchanged then.
+
+        Examples
+        --------
+        >>> from medcrypt import dp
+        >>> first, second = dp.Accountant().compose(dp.Laplace(2.0), 5), dp.Accountant()
+        >>> second.load_state_dict(first.state_dict())
+        >>> first == second
+        True
+        """
+        if not isinstance(state, dict):
+            raise TypeError(f"state must be a dict, not {type(state).__name__}")
+        if set(state) != {"version", "neighbors", "events"} or state["version"] != 1:
+            raise ValueError("not a state of this accountant")
+        if state["neighbors"] != self._neighbors:
+            raise ValueError(
+                f"the state is for {state['neighbors']!r}, this accountant for {self._neighbors!r}"
+            )
+        if not isinstance(state["events"], list):
+            raise ValueError("events must be a list")
+        fresh = Accountant(self._neighbors)
+        for item in state["events"]:
+            if not isinstance(item, dict) or set(item) != {"event", "count"}:
+                raise ValueError("an entry needs exactly the fields 'event' and 'count'")
+            try:
+                fresh.compose(from_json(json.dumps(item["event"])), item["count"])
+            except TypeError as error:
+                raise ValueError(str(error)) from None
+        self._events = fresh._events
+
+    def _leaves(self) -> Counter[Event]:
+        """Return the mechanisms that ran and how often: nesting and order do not count."""
+        leaves: Counter[Event] = Counter()
+        for event, count in self._events:
+            for leaf, times in _flat(event, count):
+                leaves[leaf] += times
+        return leaves
+
+    def _known_by_renyi(self) -> bool:
+        """Tell whether the history holds a mechanism known by its zCDP bound only."""
+        return any(isinstance(leaf, ZeroConcentratedDP) for leaf in self._leaves())
+
+    def _losses(self) -> list[Loss]:
+        """Return the loss of the whole composition in each direction; none if nothing was released.
+
+        zCDP of rho enters as the Gaussian of the same Rényi curve, rho = mu^2/2; it then counts by that curve
+        only.
+        """
+        squared_mu: list[float] = []
+        laplace: list[tuple[Cumulant, int]] = []
+        sampled: list[tuple[PoissonSampled, float, int]] = []
+        # A fixed order makes the result, to the last bit, independent of the order of composition.
+        for leaf, count in sorted(self._leaves().items(), key=lambda item: to_json(item[0])):
+            match leaf:
+                case Gaussian(sigma) | PoissonSampled(1.0, Gaussian(sigma)):
+                    squared_mu.append(count * (1.0 / sigma) ** 2)
+                case ZeroConcentratedDP(rho):
+                    squared_mu.append(count * 2.0 * rho)
+                case Laplace(scale):
+                    laplace.append((LaplaceCumulant(1.0 / scale), count))
+                case PoissonSampled(rate, Gaussian(sigma)) if rate > 0.0:
+                    sampled.append((leaf, sigma, count))
+        total = math.fsum(squared_mu)
+        gaussian: list[tuple[Cumulant, int]] = [(GaussianCumulant(total), 1)] if total > 0.0 else []
+        symmetric = gaussian + laplace
+        directions = (True, False) if sampled else (True,)
+        losses = []
+        for removing in directions:
+            terms = [
+                (SampledGaussianCumulant(sigma, event.sampling_rate, removing), count)
+                for event, sigma, count in sampled
+            ]
+            if symmetric or terms:
+                losses.append(Loss((*symmetric, *terms)))
+        return losses
+
+
+def _flat(event: Event, count: int) -> Iterator[tuple[Event, int]]:
+    """Yield the mechanisms inside an event, with how often they run."""
+    match event:
+        case Composed(events):
+            for inner in events:
+                yield from _flat(inner, count)
+        case Repeated(inner, times):
+            if times:
+                yield from _flat(inner, count * times)
+        case _:
+            yield event, count
+
+
+def _at_most_one(log_delta: float) -> float:
+    """Return exp(log_delta) as an upper bound: at most 1, and 0 only for a true zero."""
+    if log_delta == -math.inf:
+        return 0.0
+    return max(math.exp(min(log_delta, 0.0)), 5e-324)
