@@ -19,7 +19,7 @@ typedef struct {
 } sums; /* lo + mid x^64 + hi x^128 */
 
 typedef struct {
-    const __m128i *round_keys;
+    const gcm_key *key;
     __m128i counter; /* the next counter block, bytes reversed: the counter is the low dword */
 } cipher;
 
@@ -72,11 +72,22 @@ INLINE __m128i first_counter(const uint8_t nonce[GCM_NONCE]) {
     return reversed(_mm_set_epi64x((long long)(UINT64_C(1) << 56 | tail), (long long)head));
 }
 
+INLINE __m128i round_key(const gcm_key *key, int round) {
+    return _mm_load_si128((const __m128i *)key->round_keys[round]);
+}
+
 INLINE __m128i encipher_block(const gcm_key *key, __m128i x) {
-    const __m128i *k = (const __m128i *)key->round_keys;
-    x = _mm_xor_si128(x, k[0]);
-    for (int i = 1; i < GCM_ROUNDS; i++) x = _mm_aesenc_si128(x, k[i]);
-    return _mm_aesenclast_si128(x, k[GCM_ROUNDS]);
+    x = _mm_xor_si128(x, round_key(key, 0));
+    for (int i = 1; i < GCM_ROUNDS; i++) x = _mm_aesenc_si128(x, round_key(key, i));
+    return _mm_aesenclast_si128(x, round_key(key, GCM_ROUNDS));
+}
+
+/* A stride ahead of both streams, as in vaes512.c. */
+INLINE void prefetch(const uint8_t *src, const uint8_t *dst) {
+    for (int i = 0; i < GROUP; i += 64) {
+        __builtin_prefetch((const void *)((uintptr_t)src + GCM_STRIDE + i), 0);
+        __builtin_prefetch((const void *)((uintptr_t)dst + GCM_STRIDE + i), 1);
+    }
 }
 
 /*
@@ -85,17 +96,18 @@ INLINE __m128i encipher_block(const gcm_key *key, __m128i x) {
  */
 INLINE void encipher_group(cipher *c, const uint8_t *src, uint8_t *dst, sums *s, __m128i y, const uint8_t *hashed,
                            const uint8_t *powers) {
-    const __m128i one = _mm_set_epi32(0, 0, 0, 1), *k = c->round_keys;
+    const __m128i one = _mm_set_epi32(0, 0, 0, 1);
+    const gcm_key *key = c->key;
     __m128i x[LANES];
 #pragma GCC unroll 8
     for (int j = 0; j < LANES; j++) {
-        x[j] = _mm_xor_si128(reversed(c->counter), k[0]);
+        x[j] = _mm_xor_si128(reversed(c->counter), round_key(key, 0));
         c->counter = _mm_add_epi32(c->counter, one);
     }
 #pragma GCC unroll 13
     for (int i = 1; i < GCM_ROUNDS; i++) {
 #pragma GCC unroll 8
-        for (int j = 0; j < LANES; j++) x[j] = _mm_aesenc_si128(x[j], k[i]);
+        for (int j = 0; j < LANES; j++) x[j] = _mm_aesenc_si128(x[j], round_key(key, i));
         if (hashed != NULL && i <= LANES) {
             __m128i block = reversed(load(hashed + GCM_BLOCK * (i - 1)));
             if (i == 1) block = _mm_xor_si128(block, y);
@@ -105,7 +117,7 @@ INLINE void encipher_group(cipher *c, const uint8_t *src, uint8_t *dst, sums *s,
 #pragma GCC unroll 8
     for (int j = 0; j < LANES; j++) {
         /* the last round's key takes the data in */
-        __m128i data = _mm_xor_si128(k[GCM_ROUNDS], load(src + GCM_BLOCK * j));
+        __m128i data = _mm_xor_si128(round_key(key, GCM_ROUNDS), load(src + GCM_BLOCK * j));
         store(dst + GCM_BLOCK * j, _mm_aesenclast_si128(x[j], data));
     }
 }
@@ -151,6 +163,7 @@ INLINE __m128i seal_strides(const gcm_key *key, cipher *c, __m128i y, const uint
     sums s = no_sums();
     encipher_group(c, src, dst, NULL, zero, NULL, NULL);
     for (size_t i = 1; i < groups; i++) {
+        prefetch(src + GROUP * i, dst + GROUP * i);
         encipher_group(c, src + GROUP * i, dst + GROUP * i, &s, y, dst + GROUP * (i - 1), powers);
         y = zero;
         powers += GROUP;
@@ -170,6 +183,7 @@ INLINE __m128i open_strides(const gcm_key *key, cipher *c, __m128i y, const uint
         const uint8_t *powers = powers_for(key, GCM_STRIDE_BLOCKS);
         sums s = no_sums();
         for (int i = 0; i < GROUPS_IN_STRIDE; i++) {
+            prefetch(src, dst);
             encipher_group(c, src, dst, &s, y, src, powers);
             y = _mm_setzero_si128();
             src += GROUP;
@@ -210,7 +224,7 @@ INLINE __m128i finish(const gcm_key *key, cipher *c, __m128i y, const uint8_t *s
 
 INLINE void run(const gcm_key *key, const gcm_message *message, uint8_t tag[GCM_TAG], int sealing) {
     __m128i j0 = first_counter(message->nonce);
-    cipher c = {(const __m128i *)key->round_keys, _mm_add_epi32(j0, _mm_set_epi32(0, 0, 0, 1))};
+    cipher c = {key, _mm_add_epi32(j0, _mm_set_epi32(0, 0, 0, 1))};
     __m128i mask = encipher_block(key, reversed(j0));
     __m128i lengths = _mm_set_epi64x((long long)((uint64_t)message->aad_size * 8),
                                      (long long)((uint64_t)message->size * 8));
@@ -224,6 +238,7 @@ INLINE void run(const gcm_key *key, const gcm_message *message, uint8_t tag[GCM_
     uint8_t *dst = whole > 0 ? message->dst + whole : message->dst;
     y = finish(key, &c, y, src, dst, message->size - whole, lengths, sealing);
     store(tag, _mm_xor_si128(reversed(y), mask));
+    _mm256_zeroall(); /* keystream, powers and round keys */
 }
 
 static void seal_message(const gcm_key *key, const gcm_message *message, uint8_t tag[GCM_TAG]) {
@@ -255,7 +270,7 @@ INLINE __m128i running_sum(__m128i x) {
     } while (0)
 
 static void expand_round_keys(gcm_key *key, const uint8_t secret[GCM_KEY]) {
-    __m128i *k = (__m128i *)key->round_keys;
+    __m128i k[GCM_ROUNDS + 1];
     k[0] = load(secret);
     k[1] = load(secret + GCM_BLOCK);
     EXPAND_PAIR(k, 2, 0x01);
@@ -265,6 +280,9 @@ static void expand_round_keys(gcm_key *key, const uint8_t secret[GCM_KEY]) {
     EXPAND_PAIR(k, 10, 0x10);
     EXPAND_PAIR(k, 12, 0x20);
     EXPAND_PAIR(k, 14, 0x40);
+    for (int i = 0; i <= GCM_ROUNDS; i++)
+        for (int copy = 0; copy < GCM_WIDTH; copy += GCM_BLOCK) store(key->round_keys[i] + copy, k[i]);
+    gcm_wipe(k, sizeof k);
 }
 
 /* x . reversed(H): a shift by one bit, and the modulus where a bit falls out (by mask, not by branch). */

@@ -29,6 +29,7 @@ gcm_key *gcm_key_new(const struct gcm_kernels *kernels, const uint8_t secret[GCM
     memset(key, 0, sizeof *key);
     key->kernels = kernels;
     kernels->expand(key, secret);
+    gcm_burn_stack();
     return key;
 }
 
@@ -38,33 +39,18 @@ void gcm_key_free(gcm_key *key) {
     release(key);
 }
 
-void gcm_seal(const gcm_key *key, const gcm_message *message, uint8_t tag[GCM_TAG]) {
-    key->kernels->seal(key, message, tag);
-}
-
-/* Every byte is looked at, whatever the earlier ones were. */
-static int equal(const uint8_t a[GCM_TAG], const uint8_t b[GCM_TAG]) {
-    uint8_t difference = 0;
-    for (int i = 0; i < GCM_TAG; i++) difference |= a[i] ^ b[i];
-#ifdef __GNUC__
-    __asm__ volatile("" : "+r"(difference)); /* no early exit by a clever compiler */
-#endif
-    return difference == 0;
-}
-
-int gcm_open(const gcm_key *key, const gcm_message *message, const uint8_t tag[GCM_TAG]) {
-    uint8_t expected[GCM_TAG];
-    key->kernels->open(key, message, expected);
-    int authentic = equal(expected, tag);
-    gcm_wipe(expected, sizeof expected); /* the right tag of a forged message is a forgery */
-    if (!authentic) gcm_wipe(message->dst, message->size);
-    return authentic;
-}
-
 void gcm_wipe(void *memory, size_t size) {
     if (size == 0) return;
     memset(memory, 0, size);
 #ifdef __GNUC__
     __asm__ volatile("" : : "r"(memory) : "memory");
 #endif
+}
+
+#ifdef __GNUC__
+__attribute__((noinline))
+#endif
+void gcm_burn_stack(void) {
+    uint8_t frame[GCM_FRAME];
+    gcm_wipe(frame, sizeof frame);
 }

@@ -34,10 +34,12 @@ enum {
     GCM_TAG = 16,
     GCM_KEY = 32,
     GCM_ROUNDS = 14,
+    GCM_WIDTH = 64,         /* bytes of a zmm register */
     GCM_STRIDE_BLOCKS = 64, /* blocks for one reduction; 1 KiB divides the 16 KiB chunk */
     GCM_STRIDE = GCM_STRIDE_BLOCKS * GCM_BLOCK,
     GCM_POWERS = 68, /* a tail of 64 blocks and the length block needs G_65; rounded up to whole zmm */
     GCM_POWERS_SPARE = 16, /* zeros that the last, partly empty group of a tail may read */
+    GCM_FRAME = 1536,      /* more stack than any kernel uses */
 };
 
 /* 2^39 - 256 bits (SP 800-38D, 5.2.1.1): the 32-bit counter runs from 2 to 2^32 - 1 and never wraps. */
@@ -45,11 +47,14 @@ enum {
 
 struct gcm_kernels;
 
-/* Everything derived from a key. Descending powers: powers[i] = G_(68 - i), so that the powers for n blocks
- * are the n entries that end at powers[68]; G_64, where full strides begin, is 64-byte aligned. */
+/*
+ * Everything derived from a key. Descending powers: powers[i] = G_(68 - i), so that the powers for n blocks
+ * are the n entries that end at powers[68]; G_64, where full strides begin, is 64-byte aligned. Each round key
+ * fills a register of the widest kind: kernels use it where it lies, and no copy is left on the stack.
+ */
 typedef struct {
     _Alignas(64) uint8_t powers[GCM_POWERS + GCM_POWERS_SPARE][GCM_BLOCK];
-    _Alignas(64) uint8_t round_keys[GCM_ROUNDS + 1][GCM_BLOCK];
+    _Alignas(64) uint8_t round_keys[GCM_ROUNDS + 1][GCM_WIDTH];
     const struct gcm_kernels *kernels;
 } gcm_key;
 
@@ -102,10 +107,13 @@ typedef struct {
 
 void gcm_seal_chunks(const gcm_key *key, const gcm_chunks *chunks, const uint8_t *src, uint8_t *dst);
 
-/* 1 when every chunk is authentic; otherwise 0, and the whole of dst is wiped. */
+/* 1 when every chunk is authentic; otherwise 0, and all that was written to dst is wiped. */
 int gcm_open_chunks(const gcm_key *key, const gcm_chunks *chunks, const uint8_t *src, uint8_t *dst);
 
 /* Zeros that the compiler may not leave out. */
 void gcm_wipe(void *memory, size_t size);
+
+/* Zeros over the stack frame of the kernel that has just returned, where the compiler may have put keystream. */
+void gcm_burn_stack(void);
 
 #endif

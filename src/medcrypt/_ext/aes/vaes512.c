@@ -22,7 +22,7 @@ typedef struct {
 } sums; /* lo + mid x^64 + hi x^128, four sums side by side */
 
 typedef struct {
-    __m512i round_keys[GCM_ROUNDS + 1];
+    const __m512i *round_keys; /* in the key: a copy here would end up on the stack */
     __m512i counter;  /* the next four counter blocks, bytes reversed: the counter is the low dword */
     __m512i reversal; /* shuffle that reverses the bytes of each block */
 } cipher;
@@ -87,10 +87,6 @@ INLINE void accumulate_group(sums *s, group x, const uint8_t *powers) {
 
 /* ---- the cipher ----------------------------------------------------------------------------------- */
 
-INLINE __m512i round_key(const gcm_key *key, int round) {
-    return _mm512_broadcast_i32x4(_mm_load_si128((const __m128i *)key->round_keys[round]));
-}
-
 /* J_0 with its bytes reversed: the nonce above a 32-bit counter of 1. */
 INLINE __m128i first_counter(const uint8_t nonce[GCM_NONCE]) {
     const __mmask16 twelve = (1u << GCM_NONCE) - 1;
@@ -100,18 +96,21 @@ INLINE __m128i first_counter(const uint8_t nonce[GCM_NONCE]) {
 
 INLINE cipher start(const gcm_key *key, const uint8_t nonce[GCM_NONCE]) {
     cipher c;
-    for (int i = 0; i <= GCM_ROUNDS; i++) c.round_keys[i] = round_key(key, i);
+    c.round_keys = (const __m512i *)key->round_keys;
     c.counter = _mm512_add_epi32(_mm512_broadcast_i32x4(first_counter(nonce)),
                                  _mm512_set_epi32(0, 0, 0, 4, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1));
     c.reversal = _mm512_broadcast_i32x4(reversal128());
     return c;
 }
 
+INLINE __m128i round_key(const gcm_key *key, int round) {
+    return _mm_load_si128((const __m128i *)key->round_keys[round]);
+}
+
 INLINE __m128i encipher_block(const gcm_key *key, __m128i x) {
-    const __m128i *k = (const __m128i *)key->round_keys;
-    x = _mm_xor_si128(x, k[0]);
-    for (int i = 1; i < GCM_ROUNDS; i++) x = _mm_aesenc_si128(x, k[i]);
-    return _mm_aesenclast_si128(x, k[GCM_ROUNDS]);
+    x = _mm_xor_si128(x, round_key(key, 0));
+    for (int i = 1; i < GCM_ROUNDS; i++) x = _mm_aesenc_si128(x, round_key(key, i));
+    return _mm_aesenclast_si128(x, round_key(key, GCM_ROUNDS));
 }
 
 INLINE group next_counters(cipher *c) {
@@ -175,6 +174,17 @@ INLINE group encipher_and_hash(cipher *c, group data, sums *s, group y, const ui
 
 /* ---- loads and stores ----------------------------------------------------------------------------- */
 
+/*
+ * A stride ahead of both streams, the destination for writing: the processor's own prefetcher stops at each page,
+ * and on volumes memory is what decides. An address past the end is a hint that comes to nothing.
+ */
+INLINE void prefetch(const uint8_t *src, const uint8_t *dst) {
+    for (int i = 0; i < GROUP; i += 64) {
+        __builtin_prefetch((const void *)((uintptr_t)src + GCM_STRIDE + i), 0);
+        __builtin_prefetch((const void *)((uintptr_t)dst + GCM_STRIDE + i), 1);
+    }
+}
+
 INLINE group load(const uint8_t *p) {
     group x = {_mm512_loadu_si512(p), _mm512_loadu_si512(p + 64), _mm512_loadu_si512(p + 128),
                _mm512_loadu_si512(p + 192)};
@@ -225,6 +235,25 @@ INLINE group keep(masks m, group x) {
 
 /* ---- messages ------------------------------------------------------------------------------------- */
 
+/* The registers hold keystream, powers and round keys until somebody needs them. */
+INLINE void clear_registers(void) {
+    __asm__ volatile(
+        "vzeroall\n\t"
+        "vpxord %%zmm16, %%zmm16, %%zmm16\n\tvpxord %%zmm17, %%zmm17, %%zmm17\n\t"
+        "vpxord %%zmm18, %%zmm18, %%zmm18\n\tvpxord %%zmm19, %%zmm19, %%zmm19\n\t"
+        "vpxord %%zmm20, %%zmm20, %%zmm20\n\tvpxord %%zmm21, %%zmm21, %%zmm21\n\t"
+        "vpxord %%zmm22, %%zmm22, %%zmm22\n\tvpxord %%zmm23, %%zmm23, %%zmm23\n\t"
+        "vpxord %%zmm24, %%zmm24, %%zmm24\n\tvpxord %%zmm25, %%zmm25, %%zmm25\n\t"
+        "vpxord %%zmm26, %%zmm26, %%zmm26\n\tvpxord %%zmm27, %%zmm27, %%zmm27\n\t"
+        "vpxord %%zmm28, %%zmm28, %%zmm28\n\tvpxord %%zmm29, %%zmm29, %%zmm29\n\t"
+        "vpxord %%zmm30, %%zmm30, %%zmm30\n\tvpxord %%zmm31, %%zmm31, %%zmm31"
+        :
+        :
+        : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
+          "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22",
+          "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", "memory");
+}
+
 /* The associated data, padded with zeros: at most a stride for each reduction. */
 static __m512i hash_aad(const gcm_key *key, const uint8_t *aad, size_t size) {
     const __m512i reversal = _mm512_broadcast_i32x4(reversal128());
@@ -259,6 +288,7 @@ INLINE __m512i seal_strides(const gcm_key *key, cipher *c, __m512i y, const uint
         for (int i = 1; i < GROUPS_IN_STRIDE; i++) {
             src += GROUP;
             dst += GROUP;
+            prefetch(src, dst);
             group x = encipher_and_hash(c, load(src), &s, before, powers);
             store(dst, x);
             before = reversed(x, c->reversal);
@@ -270,6 +300,7 @@ INLINE __m512i seal_strides(const gcm_key *key, cipher *c, __m512i y, const uint
         }
         src += GROUP;
         dst += GROUP;
+        prefetch(src, dst);
         group x = encipher_and_hash(c, load(src), &s, before, powers);
         store(dst, x);
         before = reversed(x, c->reversal);
@@ -283,6 +314,7 @@ INLINE __m512i open_strides(const gcm_key *key, cipher *c, __m512i y, const uint
         const uint8_t *powers = powers_for(key, GCM_STRIDE_BLOCKS);
         sums s = no_sums();
         for (int i = 0; i < GROUPS_IN_STRIDE; i++) {
+            prefetch(src, dst);
             group data = load(src);
             group x = reversed(data, c->reversal);
             x.a = xor2(x.a, y);
@@ -333,6 +365,7 @@ INLINE void run(const gcm_key *key, const gcm_message *message, uint8_t tag[GCM_
     y = finish(key, &c, y, src, dst, message->size - whole, lengths, sealing);
     __m128i hash = _mm_shuffle_epi8(_mm512_castsi512_si128(y), reversal128());
     _mm_storeu_si128((__m128i *)tag, _mm_xor_si128(hash, mask));
+    clear_registers();
 }
 
 static void seal_message(const gcm_key *key, const gcm_message *message, uint8_t tag[GCM_TAG]) {
