@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -34,12 +35,14 @@ def new_file(
     Yields
     ------
     BinaryIO
-        A file open for reading and writing. Whatever the ``with`` block raises removes it.
+        A file open for reading and writing. Whatever the ``with`` block raises removes it; a process that is
+        killed leaves at most a hidden file ``.*.partial`` beside the final name.
 
     Raises
     ------
     FileExistsError
-        ``path`` exists and ``overwrite`` is false, whether it was there before or came meanwhile.
+        ``path`` exists (be it as a dangling link) and ``overwrite`` is false, whether it was there before or
+        came meanwhile.
 
     Examples
     --------
@@ -53,10 +56,11 @@ def new_file(
     path = Path(path)
     if not overwrite and os.path.lexists(path):
         raise FileExistsError(f"{path} exists; it is not replaced unless you ask for it")
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:64]}.", suffix=".partial", dir=path.parent)
+    temporary = path.parent / f".{secrets.token_hex(16)}.partial"
+    # The system applies the umask itself: reading it would mean to change it for every thread.
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
         with os.fdopen(descriptor, "w+b") as file:
-            os.fchmod(file.fileno(), mode & ~_umask())
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -68,26 +72,38 @@ def new_file(
     _sync_folder(path.parent)
 
 
-def _give_name(temporary: str, path: Path, *, overwrite: bool) -> None:
+def _give_name(temporary: Path, path: Path, *, overwrite: bool) -> None:
     if overwrite:
         os.replace(temporary, path)
         return
     try:
-        os.link(temporary, path)  # unlike rename, link fails where the name is taken meanwhile
+        if sys.platform == "win32":
+            os.rename(temporary, path)  # fails there where the name is taken
+        else:
+            _link(temporary, path)
     except FileExistsError:
         raise FileExistsError(f"{path} exists; it is not replaced unless you ask for it") from None
-    except OSError:  # a file system without hard links: claim the name first, then replace our own claim
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        os.replace(temporary, path)
+
+
+def _link(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)  # unlike rename, link fails where the name was taken meanwhile
+    except FileExistsError:
+        raise
+    except OSError:
+        _claim(temporary, path)
     else:
         os.unlink(temporary)
 
 
-def _umask() -> int:
-    """Return the umask; the only portable way to read it is to set it."""
-    current = os.umask(0o077)
-    os.umask(current)
-    return current
+def _claim(temporary: Path, path: Path) -> None:
+    """Take a name on a file system without hard links: an empty file first, then the whole one over it."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(path)
+        raise
 
 
 def _sync_folder(folder: Path) -> None:

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import hmac
 import itertools
+import operator
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -46,6 +48,7 @@ TAG = 16
 SEALED_CHUNK = CHUNK + TAG
 OVERHEAD = SALT_BYTES + COMMITMENT_BYTES
 KEY_BYTES = 32
+MOST_CHUNKS = 1 << 38
 # Below this many bytes a second thread costs more than it brings.
 _THREADED_FROM = 1 << 21
 
@@ -61,6 +64,8 @@ def sealed_size(size: int) -> int:
     >>> sealed_size(0), sealed_size(16384)
     (72, 16472)
     """
+    if not 0 <= size < MOST_CHUNKS * CHUNK:
+        raise ValueError("a Cobblestone-256 blob holds less than 2**52 bytes")
     return OVERHEAD + size + TAG * (size // CHUNK + 1)
 
 
@@ -79,7 +84,7 @@ def plain_size(size: int) -> int:
     """
     body = size - OVERHEAD
     last = body % SEALED_CHUNK
-    if body < TAG or last < TAG:
+    if body < TAG or last < TAG or body >= MOST_CHUNKS * SEALED_CHUNK:
         raise FormatError("no Cobblestone-256 blob has this length: it was cut or extended")
     return body // SEALED_CHUNK * CHUNK + last - TAG
 
@@ -214,7 +219,7 @@ def decrypt_into(
 
     try:
         _split(unseal, size, threads)
-    except AuthenticationError:
+    except BaseException:
         target[:] = 0  # other threads may have finished their part
         raise
     return size
@@ -277,6 +282,7 @@ class Reader:
     ) -> None:
         self.size = size
         self.chunks_read = 0
+        self._counting = threading.Lock()
         self._fetch = fetch
         self._cipher, self._nonce = _open_keys(key, fetch(0, OVERHEAD).tobytes(), context)
         self._last = size // CHUNK
@@ -284,14 +290,11 @@ class Reader:
 
     def read(self, start: int, stop: int) -> Bytes:
         """Return plaintext bytes ``start`` to ``stop`` (0 <= start <= stop <= size), authenticated."""
-        if start == stop:
-            return np.empty(0, np.uint8)
-        first = start // CHUNK
-        end = -(-stop // CHUNK)
-        plain = self.read_chunks(first, end)
+        first, end = start // CHUNK, -(-stop // CHUNK)
+        plain = np.empty(0, np.uint8) if start == stop else self.read_chunks(first, end)
         if stop == self.size:
             self.verify_end()
-        return plain[start - first * CHUNK : stop - first * CHUNK]
+        return plain[start - first * CHUNK : stop - first * CHUNK] if plain.size else plain
 
     def read_chunks(self, first: int, stop: int) -> Bytes:
         """Return the plaintext of chunks ``first`` to ``stop``, authenticated."""
@@ -303,8 +306,9 @@ class Reader:
             raise AuthenticationError
         plain = np.empty((self.size if final else stop * CHUNK) - first * CHUNK, np.uint8)
         self._cipher.open_chunks(self._nonce, sealed, plain, first=first, final=final)
-        self.chunks_read += stop - first
-        self._end_verified |= final
+        with self._counting:
+            self.chunks_read += stop - first
+            self._end_verified |= final
         return plain
 
     def verify_end(self) -> None:
@@ -330,6 +334,8 @@ def as_bytes(data: Buffer) -> Bytes:
             raise ValueError("the array must be C-contiguous")
         return data.reshape(-1).view(np.uint8)
     view = memoryview(data)
+    if "O" in view.format:
+        raise TypeError("a buffer of Python objects has no bytes to encrypt")
     if not view.c_contiguous:
         raise ValueError("the buffer must be C-contiguous")
     return np.frombuffer(view, np.uint8) if view.nbytes else np.empty(0, np.uint8)
@@ -347,6 +353,7 @@ def thread_count(size: int, threads: int | None) -> int:
     """Return how many threads to use for ``size`` bytes."""
     if threads is None:
         return (os.cpu_count() or 1) if size >= _THREADED_FROM else 1
+    threads = operator.index(threads)
     if threads < 1:
         raise ValueError("threads must be at least 1")
     return threads
@@ -369,6 +376,8 @@ def _split(work: Callable[[int, int, bool], None], size: int, threads: int | Non
 
 
 def _checked_key(key: bytes) -> bytes:
+    if not isinstance(key, bytes | bytearray | memoryview):
+        raise TypeError(f"the key must be bytes, not {type(key).__name__}")
     if len(key) != KEY_BYTES:
         raise ValueError(f"the key must be {KEY_BYTES} bytes, not {len(key)}")
     return key

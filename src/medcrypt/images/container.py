@@ -11,6 +11,7 @@ Every byte is specified in ``docs/formats/images.md``.
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ from medcrypt.images.header import (
     Header,
     Metadata,
     checked_dtype,
+    fits,
     metadata_to_bytes,
     parse,
 )
@@ -100,11 +102,8 @@ def encrypt(
     >>> np.array_equal(decrypt(sealed, key, context=b"study 7"), ct)
     True
     """
-    request = _Request.of(array, key, cipher, context, metadata, public_metadata, signer, spare_recipients)
-    header = request.new_header()
-    out = np.empty(header.sealed_size, np.uint8)
-    _fill(out, header, request, threads)
-    return out.tobytes()
+    request = Request.of(array, key, cipher, context, metadata, public_metadata, signer, spare_recipients)
+    return seal(request, threads).tobytes()
 
 
 def encrypt_into(
@@ -143,9 +142,10 @@ def encrypt_into(
     >>> encrypt_into(slice_, key, out) == len(out)
     True
     """
-    request = _Request.of(array, key, cipher, context, metadata, public_metadata, signer, spare_recipients)
+    request = Request.of(array, key, cipher, context, metadata, public_metadata, signer, spare_recipients)
     target = as_writable_bytes(out)
-    if np.may_share_memory(request.pixels, target):
+    # Asked of the caller's array: the coerced one may be a copy, and writing would destroy the original.
+    if np.may_share_memory(np.asarray(array), target):
         raise ValueError("array and out overlap")
     header = request.new_header()
     if target.size < header.sealed_size:
@@ -173,9 +173,15 @@ def decrypt(
     context
         What it was bound to.
     sender
-        Accept the image only if this party signed it. Without it a signature is not looked at.
+        Accept the image only if this party signed it. Without it, the signature of a signed image must still
+        be that of the key which the image names: nothing was changed, but who sealed it is not known.
     threads
         As for `encrypt`.
+
+    Notes
+    -----
+    Nothing may write to ``sealed`` during the call: another thread, or another process where it is a memory
+    map, could exchange bytes between the check and the use of them.
 
     Returns
     -------
@@ -267,7 +273,7 @@ def sealed_size(
     private = metadata_to_bytes(metadata, MOST_PRIVATE)
     header = Header(
         dtype=checked_dtype(np.dtype(dtype)),
-        shape=tuple(shape),
+        shape=_checked_shape(tuple(shape), np.dtype(dtype)),
         file_id=bytes(ID_BYTES),
         slot_size=recipients.slot_size(keys, spare_recipients),
         public=metadata_to_bytes(public_metadata, MOST_PUBLIC),
@@ -278,7 +284,7 @@ def sealed_size(
 
 
 @dataclass(frozen=True)
-class _Request:
+class Request:
     """What is to be sealed, checked once; with the key of this image."""
 
     pixels: NDArray[Any]
@@ -308,6 +314,7 @@ class _Request:
             raise ValueError(f"unknown cipher {cipher!r}; one of {', '.join(CIPHERS)}")
         if signer is not None and not isinstance(signer, Identity):
             raise TypeError("the signer must be an Identity")
+        check_context(context)
         keys = recipients.as_recipients(key)
         return cls(
             pixels=_as_pixels(array),
@@ -342,11 +349,28 @@ class _Request:
 
 def _as_pixels(array: ArrayLike) -> NDArray[Any]:
     """Coerce the caller's array once: a plain C-contiguous ndarray of a dtype that can be sealed."""
-    pixels = np.asarray(array)
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError("a masked array would lose its mask: seal its data and its mask")
+    pixels = np.asarray(array, order="C")
     checked_dtype(pixels.dtype)
-    if pixels.ndim > MOST_AXES:
+    _checked_shape(pixels.shape, pixels.dtype)
+    return pixels
+
+
+def _checked_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
+    """Return a shape that the header can hold, as plain integers."""
+    if len(shape) > MOST_AXES:
         raise ValueError(f"arrays of more than {MOST_AXES} axes cannot be sealed")
-    return np.asarray(pixels, order="C")
+    shape = tuple(map(operator.index, shape))
+    if any(length < 0 for length in shape) or not fits(shape, dtype):
+        raise ValueError("an axis is negative, or the array is too large to be sealed")
+    return shape
+
+
+def check_context(context: bytes) -> None:
+    """Refuse a context that is not bytes: text has more than one encoding."""
+    if not isinstance(context, bytes | bytearray | memoryview):
+        raise TypeError(f"the context must be bytes, not {type(context).__name__}")
 
 
 def parse_sealed(data: Bytes) -> Header:
@@ -367,15 +391,25 @@ def metadata_context(header: Header, context: bytes) -> bytes:
     return _LABEL_METADATA + header.prefix_digest + context
 
 
-def _fill(out: Bytes, header: Header, request: _Request, threads: int | None) -> None:
+def seal(request: Request, threads: int | None) -> Bytes:
+    """Return the sealed image as an array, which spares a copy where bytes are not needed."""
+    header = request.new_header()
+    out = np.empty(header.sealed_size, np.uint8)
+    _fill(out, header, request, threads)
+    return out
+
+
+def _fill(out: Bytes, header: Header, request: Request, threads: int | None) -> None:
     """Write the sealed image into a buffer of exactly its size."""
     slot = recipients.make_slot(header, 1, request.file_key, request.keys)
-    out[: header.body_start] = np.frombuffer(header.to_bytes() + slot + bytes(header.slot_size), np.uint8)
-    body, trailer = np.split(out[header.body_start :], [header.body_size])
+    body_start, body_end = header.body_start, header.body_start + header.body_size
+    out[:body_start] = np.frombuffer(header.to_bytes() + slot + bytes(header.slot_size), np.uint8)
+    body = out[body_start:body_end]
     binding = body_context(header, request.context)
     cobblestone.encrypt_into(request.file_key, request.pixels, body, binding, None, threads)
     if request.signer is not None:
-        trailer[:] = np.frombuffer(signature.sign(request.signer, header, request.context, body), np.uint8)
+        trailer = signature.sign(request.signer, header, request.context, body)
+        out[body_end:] = np.frombuffer(trailer, np.uint8)
 
 
 def _decrypt(
@@ -388,10 +422,12 @@ def _decrypt(
     threads: int | None,
 ) -> None:
     """Authenticate everything and decrypt into an array of the right dtype and shape."""
-    file_key, *_ = recipients.open_slots(header, data[header.size : header.body_start].tobytes(), key)
-    body, trailer = np.split(data[header.body_start :], [header.body_size])
-    if sender is not None:
-        preamble = body[: cobblestone.OVERHEAD].tobytes()
-        hashes = signature.verify(sender, header, context, preamble, trailer.tobytes())
+    check_context(context)
+    body_start, body_end = header.body_start, header.body_start + header.body_size
+    file_key, *_ = recipients.open_slots(header, data[header.size : body_start].tobytes(), key)
+    body = data[body_start:body_end]
+    preamble = body[: cobblestone.OVERHEAD].tobytes()
+    hashes = signature.verify(sender, header, context, preamble, data[body_end:].tobytes())
+    if hashes:
         signature.check_chunks(hashes, 0, body[cobblestone.OVERHEAD :])
     cobblestone.decrypt_into(file_key, body, array, body_context(header, context), threads)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -12,11 +13,16 @@ from numpy.typing import ArrayLike
 
 from medcrypt.durable import new_file
 from medcrypt.images import recipients
-from medcrypt.images.container import encrypt
+from medcrypt.images.container import Request, seal
 from medcrypt.images.header import Metadata, metadata_from_bytes
 from medcrypt.images.reading import FileSource, Sealed, read_header, source_of
-from medcrypt.images.recipients import KIND_NAMES, OpeningKey, SealingKey
+from medcrypt.images.recipients import OpeningKey, SealingKey
 from medcrypt.keys import Identity
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["Inspection", "inspect", "rewrap", "save"]
 
@@ -48,6 +54,13 @@ def save(
     array, key, cipher, context, metadata, public_metadata, signer, spare_recipients, threads
         As for `encrypt`.
 
+    Raises
+    ------
+    FileExistsError
+        The file exists and ``overwrite`` is false.
+    TypeError, ValueError
+        As for `encrypt`.
+
     Examples
     --------
     >>> import pathlib, tempfile
@@ -59,20 +72,9 @@ def save(
     ...     image.shape
     (512, 512)
     """
+    request = Request.of(array, key, cipher, context, metadata, public_metadata, signer, spare_recipients)
     with new_file(path, overwrite=overwrite) as file:
-        file.write(
-            encrypt(
-                array,
-                key,
-                cipher=cipher,
-                context=context,
-                metadata=metadata,
-                public_metadata=public_metadata,
-                signer=signer,
-                spare_recipients=spare_recipients,
-                threads=threads,
-            )
-        )
+        file.write(seal(request, threads).data)
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def inspect(sealed: Sealed) -> Inspection:
         file_id=header.file_id.hex(),
         public_metadata=metadata_from_bytes(header.public),
         has_private_metadata=bool(header.private),
-        recipients=tuple((KIND_NAMES[stanza.kind], stanza.fingerprint.hex()) for stanza in newest.stanzas),
+        recipients=tuple((stanza.name, stanza.fingerprint.hex()) for stanza in newest.stanzas),
         generation=newest.generation,
         signer=header.signer.hex() or None,
     )
@@ -164,9 +166,12 @@ def rewrap(path: PathLike, old: OpeningKey, new: SealingKey | Iterable[SealingKe
     """Replace the recipients of a sealed file; neither the pixels nor anything else is touched or moved.
 
     The new recipients are written beside the old ones, made durable, and only then are the old ones erased:
-    after a crash in between, calling it again repairs the file and nothing is lost. Taking a recipient away
-    does not take back a file key that this recipient may have kept; sealing anew does. An old copy of the
-    file keeps its old recipients.
+    after a crash in between nothing is lost. Half-written recipients make every reader refuse the file, since
+    a reader wants each byte authenticated; calling this again, with an old or a new recipient's key, repairs
+    it. Two calls at a time wait for each other where the system can lock files.
+
+    Taking a recipient away does not take back a file key that this recipient may have kept; sealing anew
+    does. An old copy of the file keeps its old recipients, and whoever can write the file can put them back.
 
     Parameters
     ----------
@@ -198,12 +203,21 @@ def rewrap(path: PathLike, old: OpeningKey, new: SealingKey | Iterable[SealingKe
     array([0, 1, 2, 3])
     """
     keys = recipients.as_recipients(new)
-    with Path(path).open("r+b") as file:
+    with Path(path).open("r+b") as file, _locked(file):
         header, area = read_header(FileSource(file, owned=False))
         file_key, in_use, generation = recipients.open_slots(header, area, old, torn=True)
         slot = recipients.make_slot(header, generation + 1, file_key, keys)
         _write(file, header.size + (1 - in_use) * header.slot_size, slot)
         _write(file, header.size + in_use * header.slot_size, bytes(header.slot_size))
+
+
+@contextlib.contextmanager
+def _locked(file: BinaryIO) -> Iterator[None]:
+    """Keep other calls out: two that write the same slot and then erase the other would lose the file key."""
+    if fcntl is not None:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)  # released when the file is closed
+    yield
 
 
 def _write(file: BinaryIO, offset: int, data: bytes) -> None:

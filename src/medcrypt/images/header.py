@@ -11,7 +11,7 @@ import json
 import math
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -32,6 +32,8 @@ C_ORDER = 0
 MOST_AXES = 32
 MOST_PUBLIC = 1 << 20
 MOST_PRIVATE = 1 << 24
+_MOST_SEALED = cobblestone.sealed_size(MOST_PRIVATE)
+MOST_DATA = cobblestone.MOST_CHUNKS * cobblestone.CHUNK
 SLOT_STEP, LEAST_SLOT, MOST_SLOT = 64, 128, 1 << 20
 ID_BYTES, SIGNER_BYTES = 16, 32
 HASH_BYTES = 32
@@ -41,6 +43,7 @@ SIGNATURE_BYTES = 64
 # bytes of public metadata, bytes of private metadata, id, 12 zeros
 _FIXED = struct.Struct("<8sBBHIIBBBB4sII16s12s")
 FIXED_BYTES = _FIXED.size
+MOST_HEADER = FIXED_BYTES + 8 * MOST_AXES + SIGNER_BYTES + MOST_PUBLIC + _MOST_SEALED
 # Numbers of fixed, portable width. Objects, structures, strings and long double are refused.
 _DTYPES = re.compile(r"(\|b1|[|<>][iu]1|[<>][iuf][248]|[<>]c(8|16))")
 
@@ -115,10 +118,11 @@ class Header:
 
     def to_bytes(self) -> bytes:
         """Return the immutable header."""
-        return self.without_private() + self.private
+        return self.without_private + self.private
 
+    @functools.cached_property
     def without_private(self) -> bytes:
-        """Return the header up to the encrypted metadata, to which that metadata is bound."""
+        """The header up to the encrypted metadata, to which that metadata is bound."""
         fixed = _FIXED.pack(
             MAGIC, KIND, VERSION, SIGNED if self.signer else 0, self.size, self.slot_size,
             CIPHERS[self.cipher], C_ORDER, len(self.shape), 0, self.dtype.str.encode("ascii").ljust(4),
@@ -129,7 +133,7 @@ class Header:
     @functools.cached_property
     def prefix_digest(self) -> bytes:
         """SHA-512 of the header up to the encrypted metadata."""
-        return hashlib.sha512(self.without_private()).digest()
+        return hashlib.sha512(self.without_private).digest()
 
     @functools.cached_property
     def digest(self) -> bytes:
@@ -147,7 +151,7 @@ def header_size(prefix: NDArray[np.uint8]) -> int:
     if version != VERSION:
         raise FormatError(f"sealed image of version {version}; this medcrypt reads version {VERSION}")
     size = int(_FIXED.unpack(prefix[:FIXED_BYTES].tobytes())[4])
-    if not FIXED_BYTES <= size <= FIXED_BYTES + 8 * MOST_AXES + SIGNER_BYTES + MOST_PUBLIC + MOST_PRIVATE:
+    if not FIXED_BYTES <= size <= MOST_HEADER:
         raise FormatError("the header's size is out of bounds")
     return size
 
@@ -167,8 +171,10 @@ def parse(data: NDArray[np.uint8]) -> Header:
         raise FormatError("unknown cipher or chunk order: made by a newer medcrypt, or damaged")
     if not LEAST_SLOT <= slot_size <= MOST_SLOT or slot_size % SLOT_STEP:
         raise FormatError("the size of the recipient slots is out of bounds")
-    if rank > MOST_AXES or public > MOST_PUBLIC or private > MOST_PRIVATE:
+    if rank > MOST_AXES or public > MOST_PUBLIC or private > _MOST_SEALED:
         raise FormatError("the header's fields are out of bounds")
+    if private:
+        cobblestone.plain_size(private)  # refuses a length that no blob has
     signer_bytes = SIGNER_BYTES if flags & SIGNED else 0
     ends = [FIXED_BYTES, FIXED_BYTES + 8 * rank]
     ends += [
@@ -189,9 +195,14 @@ def parse(data: NDArray[np.uint8]) -> Header:
         private=raw[ends[3] : ends[4]],
         signer=raw[ends[1] : ends[2]],
     )
-    if math.prod(max(n, 1) for n in shape) * header.dtype.itemsize >= 1 << 62:
+    if not fits(shape, header.dtype):
         raise FormatError("the array is too large to exist")
     return header
+
+
+def fits(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Tell whether numpy could hold the array: axes without pixels count as one, as numpy counts them."""
+    return math.prod(max(n, 1) for n in shape) * dtype.itemsize < MOST_DATA
 
 
 def checked_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -216,10 +227,13 @@ def _parse_dtype(text: bytes) -> np.dtype[Any]:
 
 def metadata_to_bytes(metadata: Metadata | None, most: int) -> bytes:
     """Return canonical JSON, or nothing for no metadata."""
+    if metadata is None:
+        return b""
+    if not isinstance(metadata, Mapping):
+        raise TypeError("metadata must be a mapping from str to JSON values")
     if not metadata:
         return b""
-    if not isinstance(metadata, Mapping) or not all(isinstance(name, str) for name in metadata):
-        raise TypeError("metadata must be a mapping from str to JSON values")
+    _check_names(metadata)
     data = _canonical(dict(metadata))
     if len(data) > most:
         raise ValueError(f"metadata of {len(data)} bytes; at most {most} fit")
@@ -232,12 +246,24 @@ def metadata_from_bytes(data: bytes) -> dict[str, Any]:
         return {}
     try:
         metadata = json.loads(data)
-        sound = isinstance(metadata, dict) and _canonical(metadata) == data
+        sound = isinstance(metadata, dict) and len(metadata) > 0 and _canonical(metadata) == data
     except (ValueError, RecursionError):
         sound = False
     if not sound:
         raise FormatError("the metadata is not canonical JSON")
     return dict(metadata)
+
+
+def _check_names(value: Any) -> None:
+    """Refuse names that are not str, at any depth: JSON would quietly turn them into strings."""
+    if isinstance(value, Mapping):
+        if not all(isinstance(name, str) for name in value):
+            raise TypeError("metadata must have names of type str, at every depth")
+        parts: Iterable[Any] = value.values()
+    else:
+        parts = value if isinstance(value, list | tuple) else ()
+    for part in parts:
+        _check_names(part)
 
 
 def _canonical(metadata: dict[str, Any]) -> bytes:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from medcrypt.errors import FormatError
 from medcrypt.images import cobblestone, recipients, signature
 from medcrypt.images.cobblestone import CHUNK, OVERHEAD, SEALED_CHUNK
-from medcrypt.images.container import body_context, metadata_context
+from medcrypt.images.container import body_context, check_context, metadata_context
 from medcrypt.images.header import FIXED_BYTES, Header, header_size, metadata_from_bytes, parse
 from medcrypt.images.recipients import OpeningKey
 from medcrypt.images.selection import Selection, select
@@ -70,10 +70,14 @@ class FileSource:
 
     def fetch(self, offset: int, length: int) -> Bytes:
         """Read that part of the file."""
+        data = np.empty(min(length, max(self.size - offset, 0)), np.uint8)
+        filled = 0
         with self._lock:
             self._file.seek(offset)
-            data = self._file.read(min(length, max(self.size - offset, 0)))
-        return np.frombuffer(data, np.uint8)
+            while filled < data.size and (part := self._file.read(data.size - filled)):
+                data[filled : filled + len(part)] = np.frombuffer(part, np.uint8)
+                filled += len(part)
+        return data[:filled]
 
     def close(self) -> None:
         """Close the file if it was opened here."""
@@ -108,7 +112,7 @@ class SealedImage:
     """A sealed image open for reading: index it like an array.
 
     Made by `open`. Indexing decrypts only the chunks that hold the selection, and authenticates every one of
-    them. It can be used from several threads.
+    them, and the last chunk too where the selection reaches the end. It can be used from several threads.
 
     Attributes
     ----------
@@ -121,12 +125,13 @@ class SealedImage:
     """
 
     def __init__(self, source: Source, key: OpeningKey, context: bytes, sender: Recipient | None) -> None:
+        check_context(context)
         self._source = source
         header, area = read_header(source)
         file_key, *_ = recipients.open_slots(header, area, key)
         self._header = header
         self.shape, self.dtype = header.shape, header.dtype
-        self._hashes = b"" if sender is None else self._verified_hashes(sender, context)
+        self._hashes = self._verified_hashes(sender, context)
         self._reader = cobblestone.Reader(
             file_key, header.data_size, self._fetch_body, body_context(header, context)
         )
@@ -207,7 +212,7 @@ class SealedImage:
     ) -> None:
         self.close()
 
-    def _verified_hashes(self, sender: Recipient, context: bytes) -> bytes:
+    def _verified_hashes(self, sender: Recipient | None, context: bytes) -> bytes:
         header = self._header
         preamble = self._source.fetch(header.body_start, OVERHEAD).tobytes()
         trailer = self._source.fetch(header.body_start + header.body_size, header.trailer_size).tobytes()
@@ -228,7 +233,7 @@ class SealedImage:
             for first, stop in _batches(starts, run):
                 plain = self._reader.read_chunks(first, stop)
                 _copy_runs(plain, first * CHUNK, starts, run, rows)
-        if not out.size or starts[-1] + run == self.nbytes:
+        if not self.nbytes or (out.size and starts[-1] + run == self.nbytes):
             self._reader.verify_end()
         return out
 

@@ -2,12 +2,14 @@
 
 The file key is drawn once for each image; a *stanza* wraps it for one recipient. Each slot carries a
 generation number and is authenticated under the file key. `rewrap` writes the slot that is not in use, then
-erases the other, so that a crash in between loses nothing. Layout: ``docs/formats/images.md``.
+erases the other, so that a crash in between loses nothing. Generations alternate between the slots, odd ones
+in the first, so that slots cannot trade places. Layout: ``docs/formats/images.md``.
 """
 
 from __future__ import annotations
 
 import hmac
+import operator
 import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,6 +42,7 @@ _MAC_BYTES = 32
 _LABEL_WRAP = b"medcrypt/v1/file-key"
 _LABEL_SLOT = b"medcrypt/v1/recipients"
 MOST_RECIPIENTS = 255
+MOST_GENERATIONS = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,14 @@ class Stanza:
     body: bytes
 
     @property
+    def name(self) -> str:
+        """What kind of recipient this is."""
+        return KIND_NAMES.get(self.kind, f"unknown-{self.kind}")
+
+    @property
     def fingerprint(self) -> bytes:
-        """Which key opens it; empty for a passphrase."""
-        return b"" if self.kind == _SCRYPT else self.body[:FINGERPRINT_BYTES]
+        """Which key opens it; empty for a passphrase and for kinds that only a newer medcrypt knows."""
+        return self.body[:FINGERPRINT_BYTES] if self.kind in (_SECRET_KEY, _X25519) else b""
 
     def to_bytes(self) -> bytes:
         """Return kind, length and body."""
@@ -86,6 +94,7 @@ def as_recipients(key: SealingKey | Iterable[SealingKey]) -> tuple[SealingKey, .
 
 def slot_size(keys: Sequence[SealingKey], spare: int) -> int:
     """Return the bytes of one slot with room for ``keys`` and ``spare`` more X25519 recipients."""
+    spare = operator.index(spare)
     if spare < 0:
         raise ValueError("spare_recipients must not be negative")
     bodies = [_BODY_BYTES[_kind(key)] for key in keys] + spare * [_BODY_BYTES[_X25519]]
@@ -99,6 +108,8 @@ def slot_size(keys: Sequence[SealingKey], spare: int) -> int:
 def make_slot(header: Header, generation: int, file_key: bytes, keys: Sequence[SealingKey]) -> bytes:
     """Wrap the file key for every recipient and return the authenticated slot."""
     stanzas = b"".join(_make_stanza(header, file_key, key).to_bytes() for key in keys)
+    if generation > MOST_GENERATIONS:
+        raise ValueError("the recipients have been replaced 2**32 - 1 times: seal the image anew")
     content = _SLOT_HEAD.pack(generation, len(keys)) + stanzas
     room = header.slot_size - _MAC_BYTES
     if len(content) > room:
@@ -148,6 +159,11 @@ def open_slots(header: Header, area: bytes, key: OpeningKey, *, torn: bool = Fal
     raise AuthenticationError
 
 
+def slot_of(generation: int) -> int:
+    """Return the number of the slot where a generation lives: odd ones in slot 0, even ones in slot 1."""
+    return (generation + 1) % 2
+
+
 def new_file_key() -> bytes:
     """Draw the key of one image."""
     return os.urandom(KEY_BYTES)
@@ -183,9 +199,8 @@ def _open_stanza(header: Header, stanza: Stanza, key: OpeningKey) -> bytes:
         return unwrap(key.to_bytes(), stanza.body[FINGERPRINT_BYTES:], binding)
     if isinstance(key, Identity):
         return key.unseal(stanza.body[FINGERPRINT_BYTES:], binding)
-    salt, rest = stanza.body[:SALT_BYTES], stanza.body[SALT_BYTES:]
-    cost = ScryptCost.from_bytes(rest[: ScryptCost.BYTES])
-    return unwrap(key.stretch(salt, cost), rest[ScryptCost.BYTES :], binding)
+    salt, cost, wrapped = _scrypt_parts(stanza)
+    return unwrap(key.stretch(salt, cost), wrapped, binding)
 
 
 def _candidates(slot: Slot, key: OpeningKey) -> Iterator[Stanza]:
@@ -198,17 +213,19 @@ def _candidates(slot: Slot, key: OpeningKey) -> Iterator[Stanza]:
 def _parsed(header: Header, area: bytes) -> dict[int, Slot]:
     """Return the slots that are well-formed, by their number."""
     halves = (area[: header.slot_size], area[header.slot_size :])
-    slots = {number: slot for number, half in enumerate(halves) if (slot := _parse_slot(half)) is not None}
+    parsed = {number: _parse_slot(half) for number, half in enumerate(halves)}
+    slots = {number: slot for number, slot in parsed.items() if slot and slot_of(slot.generation) == number}
     if not slots:
         raise FormatError("the recipients of the sealed image are damaged")
     return slots
 
 
 def _settled(header: Header, file_key: bytes, area: bytes, slots: dict[int, Slot], number: int) -> bool:
-    """Tell whether the other slot is erased, or an authentic one of another generation."""
-    if number in slots:
-        return _authentic(header, file_key, slots[number])
-    return not any(area[number * header.slot_size : (number + 1) * header.slot_size])
+    """Tell whether the other slot is erased, or an authentic one of the generation before or after."""
+    if number not in slots:
+        return not any(area[number * header.slot_size : (number + 1) * header.slot_size])
+    neighbours = abs(slots[number].generation - slots[1 - number].generation) == 1
+    return neighbours and _authentic(header, file_key, slots[number])
 
 
 def _authentic(header: Header, file_key: bytes, slot: Slot) -> bool:
@@ -216,8 +233,7 @@ def _authentic(header: Header, file_key: bytes, slot: Slot) -> bool:
 
 
 def _mac(header: Header, file_key: bytes, content: bytes) -> bytes:
-    key = expand(file_key, _LABEL_SLOT + header.digest, 64)
-    return hmac.digest(key, content, "sha512")[:_MAC_BYTES]
+    return expand(file_key, _LABEL_SLOT + header.digest + content, _MAC_BYTES)
 
 
 def _parse_slot(data: bytes) -> Slot | None:
@@ -230,17 +246,28 @@ def _parse_slot(data: bytes) -> Slot | None:
             return None
         kind, length = _STANZA_HEAD.unpack_from(content, offset)
         offset += _STANZA_HEAD.size
-        if _BODY_BYTES.get(kind) != length or offset + length > len(content):
+        # A kind that only a newer medcrypt knows is passed over: its file still opens for the others.
+        if kind == 0 or _BODY_BYTES.get(kind, length) != length or offset + length > len(content):
             return None
         stanzas.append(Stanza(kind, content[offset : offset + length]))
         offset += length
-    passphrases = sum(stanza.kind == _SCRYPT for stanza in stanzas)
-    if (
-        generation == 0
-        or count == 0
-        or any(content[5:8])
-        or any(content[offset:])
-        or (passphrases and count > 1)
-    ):
+    if generation == 0 or count == 0 or any(content[5:8]) or any(content[offset:]):
+        return None
+    if any(stanza.kind == _SCRYPT for stanza in stanzas) and not (count == 1 and _affordable(stanzas[0])):
         return None
     return Slot(generation, tuple(stanzas), content, mac)
+
+
+def _affordable(stanza: Stanza) -> bool:
+    """Tell whether a passphrase's stanza asks for no more memory and time than we grant."""
+    try:
+        _scrypt_parts(stanza)
+    except FormatError:
+        return False
+    return True
+
+
+def _scrypt_parts(stanza: Stanza) -> tuple[bytes, ScryptCost, bytes]:
+    """Return salt, cost and wrapped file key of a passphrase's stanza."""
+    salt, rest = stanza.body[:SALT_BYTES], stanza.body[SALT_BYTES:]
+    return salt, ScryptCost.from_bytes(rest[: ScryptCost.BYTES]), rest[ScryptCost.BYTES :]

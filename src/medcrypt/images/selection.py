@@ -73,11 +73,21 @@ def select(shape: tuple[int, ...], itemsize: int, index: Any, worth_skipping: in
         else:
             enumerated.append(ranges[split])
     counts = [len(range(*bounds)) for bounds in enumerated]
+    read_shape = (*counts, *read_through, *shape[split + 1 :])
+    finish = _finish(entries, ranges, len(counts), read_shape)
+    if 0 in read_shape:  # nothing to read, however many runs of nothing there are
+        return Selection(np.empty(0, np.int64), 0, read_shape, finish)
     starts = _starts(shape, itemsize, enumerated)
     if read_through:
         starts = starts + ranges[split][0] * inner
-    read_shape = (*counts, *read_through, *shape[split + 1 :])
-    return Selection(starts, run, read_shape, _finish(entries, ranges, len(counts), read_shape))
+    if _has_ellipsis(index):
+        finish = (*finish, Ellipsis)  # as in numpy: with an Ellipsis, no axes left is an array still
+    return Selection(starts, run, read_shape, finish)
+
+
+def _has_ellipsis(index: Any) -> bool:
+    """Tell whether an index names Ellipsis."""
+    return index is Ellipsis or (isinstance(index, tuple) and any(entry is Ellipsis for entry in index))
 
 
 def _expand(index: Any, rank: int) -> list[Any]:

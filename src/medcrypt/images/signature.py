@@ -8,6 +8,8 @@ The trailer of a signed image is the SHA-256 of every sealed chunk followed by t
 The hashes are needed because AES-GCM tags do not bind a chunk against somebody who knows the file key:
 without them one recipient could change an image and leave the sender's signature on it. A list, rather than
 one hash, lets a reader check the chunks it reads and no others.
+
+A signature says who sealed the pixels and the metadata, not for whom: the recipients are outside of it.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from medcrypt.errors import AuthenticationError
 from medcrypt.images.cobblestone import OVERHEAD, SEALED_CHUNK
 from medcrypt.images.header import HASH_BYTES, SIGNATURE_BYTES, Header
 from medcrypt.keys import Identity, Recipient
+from medcrypt.keys.identity import check_signature
 
 _LABEL = b"medcrypt/v1/image-signature\x00"
 Bytes = NDArray[np.uint8]
@@ -29,7 +32,7 @@ Bytes = NDArray[np.uint8]
 def chunk_hashes(sealed_chunks: Bytes) -> bytes:
     """Return the SHA-256 of each sealed chunk, one after another."""
     return b"".join(
-        hashlib.sha256(sealed_chunks[start : start + SEALED_CHUNK]).digest()
+        hashlib.sha256(sealed_chunks[start : start + SEALED_CHUNK].data).digest()
         for start in range(0, sealed_chunks.size, SEALED_CHUNK)
     )
 
@@ -40,14 +43,23 @@ def sign(signer: Identity, header: Header, context: bytes, body: Bytes) -> bytes
     return hashes + signer.sign(_message(header, context, body[:OVERHEAD].tobytes(), hashes))
 
 
-def verify(sender: Recipient, header: Header, context: bytes, preamble: bytes, trailer: bytes) -> bytes:
-    """Check the signature and return the chunk hashes it vouches for, or raise `AuthenticationError`."""
-    if not isinstance(sender, Recipient):
+def verify(
+    sender: Recipient | None, header: Header, context: bytes, preamble: bytes, trailer: bytes
+) -> bytes:
+    """Check the signature and return the chunk hashes it vouches for, or raise `AuthenticationError`.
+
+    Without a sender, the key in the header has to have signed: then the image is the one that was sealed, and
+    who did it is unknown. An image without a signature gives no hashes, and is refused where a sender is
+    expected.
+    """
+    if sender is not None and not isinstance(sender, Recipient):
         raise TypeError("the sender must be a Recipient")
-    if header.signer != sender.verifying_key or len(trailer) != header.trailer_size:
+    if sender is not None and header.signer != sender.verifying_key:
         raise AuthenticationError
+    if not header.signer:
+        return b""
     hashes, signature = trailer[:-SIGNATURE_BYTES], trailer[-SIGNATURE_BYTES:]
-    sender.verify(_message(header, context, preamble, hashes), signature)
+    check_signature(header.signer, _message(header, context, preamble, hashes), signature)
     return hashes
 
 

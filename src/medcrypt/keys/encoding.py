@@ -26,7 +26,8 @@ def decode_line(line: str) -> tuple[str, bytes]:
     """Return kind and payload of a line, or raise `InvalidKeyError`; the line itself is never quoted."""
     prefix, separator, body = line.partition(":")
     kind = prefix.removeprefix("medcrypt-").removesuffix("-1")
-    if len(line) > LONGEST_LINE or not separator or prefix != f"medcrypt-{kind}-1":
+    shaped = separator and prefix == f"medcrypt-{kind}-1"
+    if len(line) > LONGEST_LINE or not line.isascii() or not shaped:
         raise InvalidKeyError("not a medcrypt key of version 1")
     try:
         raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from medcrypt.durable import new_file
-from medcrypt.errors import InvalidKeyError
+from medcrypt.errors import FormatError, InvalidKeyError
 from medcrypt.keys.encoding import LONGEST_LINE, decode_line, encode_line
 from medcrypt.keys.passphrase import SALT_BYTES, Passphrase, ScryptCost
 from medcrypt.keys.wrapping import unwrap, wrap
@@ -58,11 +58,9 @@ def _key_line(path: PathLike) -> str:
         data = file.read(_LONGEST_FILE + 1)
     if len(data) > _LONGEST_FILE:
         raise InvalidKeyError("the file is too long for a key file")
-    try:
-        text = data.decode("ascii")
-    except UnicodeDecodeError:
-        raise InvalidKeyError("the file is not a key file: it is not ASCII text") from None
-    lines = [line.strip() for line in text.splitlines()]
+    if not data.isascii():  # asked, not tried: a UnicodeDecodeError would carry the key along
+        raise InvalidKeyError("the file is not a key file: it is not ASCII text")
+    lines = [line.strip() for line in data.decode("ascii").splitlines()]
     keys = [line for line in lines if line and not line.startswith("#")]
     if len(keys) != 1:
         raise InvalidKeyError(f"a key file holds exactly one key; this one holds {len(keys)}")
@@ -79,9 +77,13 @@ def _open(data: bytes, passphrase: Passphrase) -> tuple[str, bytes]:
     head_bytes = SALT_BYTES + ScryptCost.BYTES
     if len(data) < head_bytes:
         raise InvalidKeyError("the protected key is too short")
-    salt, cost = data[:SALT_BYTES], ScryptCost.from_bytes(data[SALT_BYTES:head_bytes])
-    kind, _, payload = unwrap(passphrase.stretch(salt, cost), data[head_bytes:], _CONTEXT).partition(b"\0")
-    return kind.decode("ascii"), payload
+    try:
+        cost = ScryptCost.from_bytes(data[SALT_BYTES:head_bytes])
+    except FormatError as error:
+        raise InvalidKeyError(str(error)) from None
+    key = passphrase.stretch(data[:SALT_BYTES], cost)
+    kind, _, payload = unwrap(key, data[head_bytes:], _CONTEXT).partition(b"\0")
+    return kind.decode("ascii", "replace"), payload
 
 
 def _as_passphrase(value: Passphrase | str) -> Passphrase:

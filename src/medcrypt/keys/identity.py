@@ -28,6 +28,11 @@ SIGNATURE_BYTES = 64
 class Recipient:
     """The public half of an identity: an X25519 key to seal for, an Ed25519 key to verify with.
 
+    Parameters
+    ----------
+    sealing, verifying
+        The X25519 and the Ed25519 public key, 32 bytes each; keys of small order are refused.
+
     Examples
     --------
     >>> identity = Identity.generate()
@@ -41,10 +46,11 @@ class Recipient:
     def __init__(self, sealing: bytes, verifying: bytes) -> None:
         self._sealing = checked_bytes(sealing, KEY_BYTES, "an X25519 public key")
         self._verifying = checked_bytes(verifying, KEY_BYTES, "an Ed25519 public key")
+        self._check()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Take the 64 bytes of `to_bytes` and check that both are keys of their curves.
+        """Take the 64 bytes of `to_bytes`.
 
         Raises
         ------
@@ -52,9 +58,7 @@ class Recipient:
             A key is not a point of its curve, or is one of small order.
         """
         data = checked_bytes(data, 2 * KEY_BYTES, "a recipient")
-        recipient = cls(data[:KEY_BYTES], data[KEY_BYTES:])
-        recipient._check()
-        return recipient
+        return cls(data[:KEY_BYTES], data[KEY_BYTES:])
 
     def to_bytes(self) -> bytes:
         """Return the X25519 public key followed by the Ed25519 public key, 64 bytes."""
@@ -69,6 +73,8 @@ class Recipient:
         InvalidKeyError
             The line is something else, damaged, or holds unusable keys.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"a recipient's line must be str, not {type(text).__name__}")
         kind, payload = decode_line(text.strip())
         if kind != cls.KIND or len(payload) != 2 * KEY_BYTES:
             raise InvalidKeyError("the line does not hold a medcrypt recipient")
@@ -125,17 +131,13 @@ class Recipient:
         AuthenticationError
             The signature is not this identity's over this message.
         """
-        from Crypto.Signature import eddsa
-
-        try:
-            eddsa.new(eddsa.import_public_key(self._verifying), "rfc8032").verify(message, signature)
-        except ValueError:
-            raise AuthenticationError from None
+        check_signature(self._verifying, message, signature)
 
     def _check(self) -> None:
         from Crypto.Signature import eddsa
 
-        _public_x25519(self._sealing)
+        if bytes(_public_x25519(self._sealing).export_key(format="raw")) != self._sealing:
+            raise InvalidKeyError("the X25519 public key is not in its canonical form")
         try:
             point = eddsa.import_public_key(self._verifying).pointQ
         except ValueError:
@@ -240,6 +242,16 @@ class Identity(Secret):
         from Crypto.Signature import eddsa
 
         return eddsa.import_private_key(bytes(self._buffer[KEY_BYTES:]))
+
+
+def check_signature(verifying_key: bytes, message: bytes, signature: bytes) -> None:
+    """Check an Ed25519 signature (RFC 8032, section 5.1.7), or raise `AuthenticationError`."""
+    from Crypto.Signature import eddsa
+
+    try:
+        eddsa.new(eddsa.import_public_key(verifying_key), "rfc8032").verify(message, signature)
+    except ValueError:
+        raise AuthenticationError from None
 
 
 def _raw(private: EccKey) -> bytes:

@@ -34,7 +34,8 @@ class ScryptCost:
     p: int = 1
 
     def __post_init__(self) -> None:
-        sound = 1 <= self.log2_n <= 24 and 1 <= self.r <= 32 and 1 <= self.p <= _MOST_PARALLEL
+        sound = 1 <= self.r <= 32 and 1 <= self.p <= _MOST_PARALLEL
+        sound = sound and 1 <= self.log2_n < min(25, 16 * self.r)  # RFC 7914, section 2: N < 2^(16 r)
         if not sound or 128 * self.r << self.log2_n > _MOST_MEMORY:
             raise FormatError(
                 "the scrypt parameters are out of bounds: at most 256 MiB and p = 4 are accepted"
@@ -73,6 +74,9 @@ class Passphrase(Secret):
     def __init__(self, text: str | bytes) -> None:
         if not isinstance(text, str | bytes):
             raise TypeError(f"a passphrase must be str or bytes, not {type(text).__name__}")
+        # Lone surrogates are looked for, not tried: a UnicodeEncodeError would carry the passphrase along.
+        if isinstance(text, str) and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ValueError("the passphrase is not valid Unicode")
         data = text.encode("utf-8") if isinstance(text, str) else text
         if not data:
             raise ValueError("a passphrase must not be empty")

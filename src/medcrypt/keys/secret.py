@@ -18,10 +18,11 @@ class Secret:
     reduction of exposure, not a guarantee.
     """
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_buffer", "_fingerprint")
 
     def __init__(self, data: bytes | bytearray | memoryview) -> None:
         self._buffer = bytearray(data)
+        self._fingerprint = b""
 
     def __del__(self) -> None:
         buffer = getattr(self, "_buffer", None)
@@ -45,7 +46,9 @@ class Secret:
     @property
     def fingerprint(self) -> bytes:
         """Eight bytes that name the secret without revealing it."""
-        return expand(self._buffer, b"medcrypt/v1/fingerprint", FINGERPRINT_BYTES)
+        if not self._fingerprint:
+            self._fingerprint = expand(self._buffer, b"medcrypt/v1/fingerprint", FINGERPRINT_BYTES)
+        return self._fingerprint
 
 
 def checked_bytes(data: object, length: int, what: str) -> bytes:

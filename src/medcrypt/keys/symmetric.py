@@ -23,6 +23,9 @@ class SecretKey(Secret):
     __slots__ = ()
     KIND = "secret-key"
 
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
+        super().__init__(checked_bytes(data, KEY_BYTES, "a secret key"))
+
     @classmethod
     def generate(cls) -> Self:
         """Draw a new key from the operating system's random generator."""
@@ -42,7 +45,7 @@ class SecretKey(Secret):
         >>> SecretKey.from_bytes(bytes(range(32)))
         SecretKey(fingerprint='669e43bda5f9512a')
         """
-        return cls(checked_bytes(data, KEY_BYTES, "a secret key"))
+        return cls(data)
 
     def to_bytes(self) -> bytes:
         """Return the 32 bytes. They are a plain copy that Python cannot wipe."""
