@@ -15,6 +15,10 @@
 enum { LANES = 8, GROUP = LANES * GCM_BLOCK, GROUPS_IN_STRIDE = GCM_STRIDE / GROUP };
 
 typedef struct {
+    __m128i block[LANES];
+} group;
+
+typedef struct {
     __m128i lo, mid, hi;
 } sums; /* lo + mid x^64 + hi x^128 */
 
@@ -60,6 +64,17 @@ INLINE __m128i multiply(__m128i a, __m128i b) {
 /* The powers for the last `blocks` blocks before a reduction. */
 INLINE const uint8_t *powers_for(const gcm_key *key, size_t blocks) { return key->powers[GCM_POWERS - blocks]; }
 
+/* Block j of a group; y goes into the first. */
+INLINE void accumulate_block(sums *s, __m128i y, group x, int j, const uint8_t *powers) {
+    __m128i block = reversed(x.block[j]);
+    if (j == 0) block = _mm_xor_si128(block, y);
+    accumulate(s, block, load(powers + GCM_BLOCK * j));
+}
+
+INLINE void accumulate_group(sums *s, __m128i y, group x, const uint8_t *powers) {
+    for (int j = 0; j < LANES; j++) accumulate_block(s, y, x, j, powers);
+}
+
 /* ---- the cipher ----------------------------------------------------------------------------------- */
 
 /* J_0 with its bytes reversed: the nonce above a 32-bit counter of 1. Put together in registers: a load that
@@ -82,6 +97,47 @@ INLINE __m128i encipher_block(const gcm_key *key, __m128i x) {
     return _mm_aesenclast_si128(x, round_key(key, GCM_ROUNDS));
 }
 
+INLINE group next_counters(cipher *c) {
+    const __m128i one = _mm_set_epi32(0, 0, 0, 1);
+    group x;
+    for (int j = 0; j < LANES; j++) {
+        x.block[j] = _mm_xor_si128(reversed(c->counter), round_key(c->key, 0));
+        c->counter = _mm_add_epi32(c->counter, one);
+    }
+    return x;
+}
+
+INLINE group one_round(group x, __m128i k) {
+    for (int j = 0; j < LANES; j++) x.block[j] = _mm_aesenc_si128(x.block[j], k);
+    return x;
+}
+
+/* data xor the last round: the key of that round takes the data in. */
+INLINE group last_round(group x, __m128i k, group data) {
+    for (int j = 0; j < LANES; j++)
+        x.block[j] = _mm_aesenclast_si128(x.block[j], _mm_xor_si128(k, data.block[j]));
+    return x;
+}
+
+INLINE group encipher(cipher *c, group data) {
+    group x = next_counters(c);
+    for (int i = 1; i < GCM_ROUNDS; i++) x = one_round(x, round_key(c->key, i));
+    return last_round(x, round_key(c->key, GCM_ROUNDS), data);
+}
+
+/* The same, woven with the hash of another group: one product after each of the rounds 1 to 8. */
+INLINE group encipher_and_hash(cipher *c, group data, sums *s, __m128i y, group hashed, const uint8_t *powers) {
+    group x = next_counters(c);
+#pragma GCC unroll 13
+    for (int i = 1; i < GCM_ROUNDS; i++) {
+        x = one_round(x, round_key(c->key, i));
+        if (i <= LANES) accumulate_block(s, y, hashed, i - 1, powers);
+    }
+    return last_round(x, round_key(c->key, GCM_ROUNDS), data);
+}
+
+/* ---- loads and stores ----------------------------------------------------------------------------- */
+
 /* A stride ahead of both streams, as in vaes512.c. */
 INLINE void prefetch(const uint8_t *src, const uint8_t *dst) {
     for (int i = 0; i < GROUP; i += 64) {
@@ -90,44 +146,19 @@ INLINE void prefetch(const uint8_t *src, const uint8_t *dst) {
     }
 }
 
-/*
- * Eight blocks from src to dst. With `hashed` they are woven with the hash of the eight blocks there: one
- * product for each of the rounds 1 to 8. `y` goes into the first of them.
- */
-INLINE void encipher_group(cipher *c, const uint8_t *src, uint8_t *dst, sums *s, __m128i y, const uint8_t *hashed,
-                           const uint8_t *powers) {
-    const __m128i one = _mm_set_epi32(0, 0, 0, 1);
-    const gcm_key *key = c->key;
-    __m128i x[LANES];
-#pragma GCC unroll 8
+/* Memory is read once, and what was read is both hashed and deciphered: somebody else who writes to it at the
+ * same time must not have one thing authenticated and another used. Hence the compiler may not read again. */
+INLINE group load_group(const uint8_t *p) {
+    group x;
     for (int j = 0; j < LANES; j++) {
-        x[j] = _mm_xor_si128(reversed(c->counter), round_key(key, 0));
-        c->counter = _mm_add_epi32(c->counter, one);
+        x.block[j] = load(p + GCM_BLOCK * j);
+        __asm__ volatile("" : "+x"(x.block[j]));
     }
-#pragma GCC unroll 13
-    for (int i = 1; i < GCM_ROUNDS; i++) {
-#pragma GCC unroll 8
-        for (int j = 0; j < LANES; j++) x[j] = _mm_aesenc_si128(x[j], round_key(key, i));
-        if (hashed != NULL && i <= LANES) {
-            __m128i block = reversed(load(hashed + GCM_BLOCK * (i - 1)));
-            if (i == 1) block = _mm_xor_si128(block, y);
-            accumulate(s, block, load(powers + GCM_BLOCK * (i - 1)));
-        }
-    }
-#pragma GCC unroll 8
-    for (int j = 0; j < LANES; j++) {
-        /* the last round's key takes the data in */
-        __m128i data = _mm_xor_si128(round_key(key, GCM_ROUNDS), load(src + GCM_BLOCK * j));
-        store(dst + GCM_BLOCK * j, _mm_aesenclast_si128(x[j], data));
-    }
+    return x;
 }
 
-INLINE void hash_group(sums *s, __m128i y, const uint8_t *hashed, const uint8_t *powers) {
-    for (int j = 0; j < LANES; j++) {
-        __m128i block = reversed(load(hashed + GCM_BLOCK * j));
-        if (j == 0) block = _mm_xor_si128(block, y);
-        accumulate(s, block, load(powers + GCM_BLOCK * j));
-    }
+INLINE void store_group(uint8_t *p, group x) {
+    for (int j = 0; j < LANES; j++) store(p + GCM_BLOCK * j, x.block[j]);
 }
 
 /* ---- messages ------------------------------------------------------------------------------------- */
@@ -157,15 +188,18 @@ static __m128i hash_aad(const gcm_key *key, const uint8_t *aad, size_t size) {
 /* Whole strides, `strides` > 0. Returns the hash so far. */
 INLINE __m128i seal_strides(const gcm_key *key, cipher *c, __m128i y, const uint8_t *src, uint8_t *dst,
                             size_t strides) {
-    const __m128i zero = _mm_setzero_si128();
-    size_t groups = strides * GROUPS_IN_STRIDE;
     const uint8_t *powers = powers_for(key, GCM_STRIDE_BLOCKS);
+    size_t groups = strides * GROUPS_IN_STRIDE;
     sums s = no_sums();
-    encipher_group(c, src, dst, NULL, zero, NULL, NULL);
+    group before = encipher(c, load_group(src));
+    store_group(dst, before);
     for (size_t i = 1; i < groups; i++) {
-        prefetch(src + GROUP * i, dst + GROUP * i);
-        encipher_group(c, src + GROUP * i, dst + GROUP * i, &s, y, dst + GROUP * (i - 1), powers);
-        y = zero;
+        src += GROUP;
+        dst += GROUP;
+        prefetch(src, dst);
+        before = encipher_and_hash(c, load_group(src), &s, y, before, powers);
+        store_group(dst, before);
+        y = _mm_setzero_si128();
         powers += GROUP;
         if (i % GROUPS_IN_STRIDE == 0) {
             y = reduce(s);
@@ -173,7 +207,7 @@ INLINE __m128i seal_strides(const gcm_key *key, cipher *c, __m128i y, const uint
             powers = powers_for(key, GCM_STRIDE_BLOCKS);
         }
     }
-    hash_group(&s, y, dst + GROUP * (groups - 1), powers);
+    accumulate_group(&s, y, before, powers);
     return reduce(s);
 }
 
@@ -184,7 +218,8 @@ INLINE __m128i open_strides(const gcm_key *key, cipher *c, __m128i y, const uint
         sums s = no_sums();
         for (int i = 0; i < GROUPS_IN_STRIDE; i++) {
             prefetch(src, dst);
-            encipher_group(c, src, dst, &s, y, src, powers);
+            group data = load_group(src);
+            store_group(dst, encipher_and_hash(c, data, &s, y, data, powers));
             y = _mm_setzero_si128();
             src += GROUP;
             dst += GROUP;
@@ -208,10 +243,10 @@ INLINE __m128i finish(const gcm_key *key, cipher *c, __m128i y, const uint8_t *s
         size_t part = at_most(size - at, GROUP);
         memcpy(data, src + at, part);
         memset(data + part, 0, GROUP - part);
-        encipher_group(c, data, result, NULL, y, NULL, NULL);
+        store_group(result, encipher(c, load_group(data)));
         memcpy(dst + at, result, part);
         memset(result + part, 0, GROUP - part);
-        hash_group(&s, y, sealing ? result : data, powers + at);
+        accumulate_group(&s, y, load_group(sealing ? result : data), powers + at);
         y = _mm_setzero_si128();
     }
     if (size > 0) {

@@ -64,7 +64,7 @@ typedef struct {
     const uint8_t *aad;
     size_t aad_size;
     const uint8_t *src;
-    uint8_t *dst; /* may be equal to src, must not overlap it otherwise */
+    uint8_t *dst; /* does not overlap src */
     size_t size;
 } gcm_message;
 

@@ -3,6 +3,8 @@
 Not constant time on such a processor: pycryptodome's AES then reads tables at secret indices.
 """
 
+from typing import NoReturn
+
 from Crypto.Cipher import AES
 
 from medcrypt.errors import AuthenticationError
@@ -21,7 +23,7 @@ class PortableGcm:
     Parameters
     ----------
     key
-        32 bytes. Copied; the copy is wiped when the object goes.
+        32 bytes. Copied; the copy is wiped when the object goes, those inside pycryptodome are not.
     """
 
     __slots__ = ("_key",)
@@ -31,6 +33,9 @@ class PortableGcm:
 
     def __del__(self) -> None:
         self._key[:] = bytes(len(self._key))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a PortableGcm holds a key: it is neither pickled nor copied")
 
     def seal(self, nonce: bytes, aad: memoryview, src: memoryview, dst: memoryview) -> None:
         """Write the ciphertext of `src` and its tag to `dst`."""

@@ -185,10 +185,17 @@ INLINE void prefetch(const uint8_t *src, const uint8_t *dst) {
     }
 }
 
+/* Memory is read once, and what was read is both hashed and deciphered: somebody else who writes to it at the
+ * same time must not have one thing authenticated and another used. Hence the compiler may not read again. */
+INLINE group read_once(group x) {
+    __asm__ volatile("" : "+v"(x.a), "+v"(x.b), "+v"(x.c), "+v"(x.d));
+    return x;
+}
+
 INLINE group load(const uint8_t *p) {
     group x = {_mm512_loadu_si512(p), _mm512_loadu_si512(p + 64), _mm512_loadu_si512(p + 128),
                _mm512_loadu_si512(p + 192)};
-    return x;
+    return read_once(x);
 }
 
 INLINE void store(uint8_t *p, group x) {
@@ -217,7 +224,7 @@ INLINE masks present_in_group(size_t size) {
 INLINE group load_some(masks m, const uint8_t *p) {
     group x = {_mm512_maskz_loadu_epi8(m.a, p), _mm512_maskz_loadu_epi8(m.b, p + 64),
                _mm512_maskz_loadu_epi8(m.c, p + 128), _mm512_maskz_loadu_epi8(m.d, p + 192)};
-    return x;
+    return read_once(x);
 }
 
 INLINE void store_some(masks m, uint8_t *p, group x) {
