@@ -181,7 +181,7 @@ def test_weights_that_are_no_integers_are_refused(private, weight):
 
 
 def test_negative_weights_are_refused(private):
-    with pytest.raises(ValueError, match="negative"):
+    with pytest.raises(ValueError, match="a weight must not be negative"):
         private.encrypt([1.0], PACKING) * -1
 
 
@@ -312,6 +312,17 @@ def test_rerandomising_changes_every_ciphertext_and_no_value(private, short):
     assert not set(fresh.ciphertexts) & set(encrypted.ciphertexts)
     assert (fresh.shape, fresh.terms, fresh.context) == (encrypted.shape, encrypted.terms, b"r")
     assert np.array_equal(private.decrypt_integers(fresh), private.decrypt_integers(encrypted))
+
+
+def test_rerandomising_uses_a_uniform_factor_unless_told_otherwise(private, monkeypatch):
+    """A short exponent does not hide the operands from somebody who can take logarithms modulo p."""
+    public = private.public
+    encrypted = public.encrypt([1.0], PACKING)
+    monkeypatch.setattr("medcrypt.paillier.encryption.random_units", lambda n, count: [5] * count)
+    monkeypatch.setattr("medcrypt.paillier.encryption.random_exponents", lambda bits, count: [5] * count)
+    (c,), n = encrypted.ciphertexts, public.n
+    assert encrypted.rerandomize().ciphertexts == (c * pow(5, n, n * n) % n**2,)
+    assert encrypted.rerandomize(short=True).ciphertexts == (c * pow(public.h, 5, n * n) % n**2,)
 
 
 def test_encrypting_twice_never_repeats_a_ciphertext(private):

@@ -1,6 +1,7 @@
 """Keys: generation, what a key file must satisfy, who may use short exponents, and what never leaks."""
 
 import copy
+import itertools
 import math
 import os
 import pickle
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from medcrypt.errors import InvalidCiphertextError, InvalidKeyError, MedcryptError
 from medcrypt.paillier import Packing, PrivateKey, PublicKey, generate_keypair
+from medcrypt.paillier.arithmetic import SplitGroup
 from medcrypt.paillier.soundness import short_exponent_bits
 from reference import paillier as twin
 
@@ -127,6 +129,20 @@ def test_raw_decryption_refuses_what_is_no_unit(private):
 def test_n_squared_minus_one_is_a_unit_and_decrypts_like_the_textbook(private):
     c = private.public.n**2 - 1
     assert private.raw_decrypt(c) == twin.decrypt(twin.Key(private.p, private.q), c)
+
+
+def test_decryption_raises_a_blinded_ciphertext_to_the_secret_power(private, monkeypatch):
+    """Whoever chooses a ciphertext must not choose the base of the secret power."""
+    c, seen = private.public.raw_encrypt(9), []
+    decrypt = SplitGroup.decrypt
+
+    def spy(group, ciphertexts):
+        seen.extend(ciphertexts)
+        return decrypt(group, ciphertexts)
+
+    monkeypatch.setattr(SplitGroup, "decrypt", spy)
+    assert [private.raw_decrypt(c) for _ in range(3)] == [9, 9, 9]
+    assert len({c, *seen}) == 4
 
 
 # Modes and trust
@@ -289,58 +305,56 @@ def test_visibly_bad_moduli_are_refused(n):
         PublicKey(n)
 
 
-def test_bad_primes_are_refused(private, stranger):
-    p, q = private.p, private.q
-    composite = p - 4 * ((p - 3) // 4 % 3 + 1)  # still 3 mod 4, but hardly prime
-    while isPrime(composite):
-        composite -= 4
-    one_mod_four = 2**255 + 1
-    while not isPrime(one_mod_four) or one_mod_four % 4 != 1:
-        one_mod_four += 2
-    short = generate_keypair(496, insecure=True)[1].p
-    for pair in [
-        (p, p),
-        (p, composite),
-        (composite, q),
-        (p, one_mod_four),
-        (p, short),
-        (p, 1),
-        (p, -q),
-        (-p, -q),
-        (0, 0),
-        (p * q, stranger.p * stranger.q),
-        (2**2203 - 1, 2**2281 - 1),
-    ]:
-        with pytest.raises(InvalidKeyError):
-            PrivateKey(*pair, insecure=True)
-    assert PrivateKey(q, p, insecure=True) == private
+def broken_conditions(p, q):
+    """Name what two numbers lack to be the primes of a key, each condition by itself."""
+    p, q = sorted((p, q))
+    half = q.bit_length()
+    conditions = {
+        "full product": (p * q).bit_length() == 2 * half,
+        "whole bytes": 2 * half % 16 == 0,
+        "Blum": p % 4 == q % 4 == 3,
+        "far apart": q - p > 1 << max(half - 100, 0),
+        "coprime but for 2": math.gcd(p - 1, q - 1) == 2,
+        "prime": isPrime(p) and isPrime(q),
+    }
+    return [name for name, holds in conditions.items() if not holds]
 
 
-def test_primes_that_share_a_factor_below_one_are_refused():
-    """gcd(p - 1, q - 1) = 2 is needed for h to generate what it should."""
-    p = 3 * 2 * (1 << 126) + 7
-    primes = []
-    while len(primes) < 2:
-        if p % 4 == 3 and isPrime(p):
-            primes.append(p)
-        p += 6  # stays 1 modulo 3: both p - 1 and q - 1 are divisible by 6
-    assert math.gcd(primes[0] - 1, primes[1] - 1) % 6 == 0
-    with pytest.raises(InvalidKeyError):
-        PrivateKey(*primes, insecure=True)
+# Where to look for two numbers of about 128 bits that break one condition only: steps of 4 from each start.
+NEAR_MISSES = {
+    "full product": ((1 << 127) + 3, (5 << 125) + 3),
+    "whole bytes": ((3 << 122) + 3, (7 << 121) + 3),
+    "Blum": ((3 << 126) + 1, (7 << 125) + 3),
+    "far apart": ((3 << 126) + 3, (3 << 126) + 99_999),
+    "coprime but for 2": ((3 << 126) + 7, (7 << 125) + 7),
+    "prime": ((3 << 126) + 3, (7 << 125) + 3),
+}
 
 
-def test_primes_that_are_too_close_are_refused():
-    def next_blum_prime(start):
-        while not (start % 4 == 3 and isPrime(start)):
-            start += 1
-        return start
-
-    p = next_blum_prime(3 << 510)
-    q = next_blum_prime(p + 4)
-    while math.gcd(p - 1, q - 1) != 2:
-        q = next_blum_prime(q + 4)
+@pytest.mark.parametrize("condition", NEAR_MISSES)
+def test_primes_that_break_one_condition_are_refused(condition):
+    first, second = NEAR_MISSES[condition]
+    smaller = [x for x in range(first, first + 4000, 4) if isPrime(x) != (condition == "prime")]
+    larger = [x for x in range(second, second + 4000, 4) if isPrime(x)]
+    p, q = next(
+        pair for pair in itertools.product(smaller, larger) if broken_conditions(*pair) == [condition]
+    )
     with pytest.raises(InvalidKeyError):
         PrivateKey(p, q, insecure=True)
+
+
+def test_primes_that_break_no_condition_are_taken_in_any_order(private):
+    assert broken_conditions(private.p, private.q) == []
+    assert PrivateKey(private.q, private.p, insecure=True) == private
+
+
+def test_numbers_that_are_no_primes_at_all_are_refused(private, stranger):
+    p, q = private.p, private.q
+    for pair in [(p, p), (p, 1), (p, -q), (-p, -q), (0, 0), (p * q, stranger.p * stranger.q)]:
+        with pytest.raises(InvalidKeyError):
+            PrivateKey(*pair, insecure=True)
+    with pytest.raises(InvalidKeyError):
+        PrivateKey(2**4423 - 1, 2**4253 - 1)  # beyond 8192 bits
 
 
 def test_the_private_bytes_must_be_in_order_and_agree_with_n(private, stranger):

