@@ -1,0 +1,7 @@
+"""``python -m medcrypt`` is ``medcrypt``."""
+
+import sys
+
+from medcrypt.cli import main
+
+sys.exit(main())

@@ -1,0 +1,75 @@
+"""Many files, one answer: every file is tried, failures are told at the end and make the exit code 1."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medcrypt.cli.terminal import Progress, complain, reason, shown
+from medcrypt.errors import MedcryptError
+
+if TYPE_CHECKING:
+    from medcrypt.integrations.files import Outcome
+
+__all__ = ["Batch"]
+
+
+class Batch:
+    """The files of one command.
+
+    Parameters
+    ----------
+    verb
+        What is done to them, such as "encrypted".
+    verbose
+        Say for each file where it went.
+    """
+
+    def __init__(self, verb: str, *, verbose: bool) -> None:
+        self._verb, self._verbose = verb, verbose
+        self._progress = Progress(verb)
+        self._failures: list[str] = []
+        self._tried = 0
+
+    def one(self, source: Path, work: Callable[[Path], Path | None]) -> None:
+        """Do the work for one file."""
+        try:
+            self._progress.working_on(source, source.stat().st_size)
+            self._done(source, work(source))
+        except (MedcryptError, OSError) as error:
+            self._failed(source, error)
+        finally:
+            self._progress.clear()
+
+    def folder(self, outcomes: Iterable[Outcome]) -> None:
+        """Take what became of the files of a folder, one after another."""
+        try:
+            for outcome in outcomes:
+                if outcome.error is not None:
+                    self._failed(outcome.source, outcome.error)
+                else:
+                    self._done(outcome.source, outcome.out)
+                self._progress.update(outcome.number, outcome.total, outcome.source)
+        finally:
+            self._progress.clear()
+
+    def exit_code(self) -> int:
+        """Tell what failed, and return 1 if anything did."""
+        for failure in self._failures:
+            complain(failure)
+        if self._failures and self._tried > 1:
+            complain(f"{len(self._failures)} of {self._tried} files were not {self._verb}")
+        return 1 if self._failures else 0
+
+    def _done(self, source: Path, out: Path | None) -> None:
+        self._tried += 1
+        if self._verbose and out is not None:
+            self._progress.clear()
+            print(f"{shown(source)} -> {shown(out)}", file=sys.stderr)
+
+    def _failed(self, source: Path, error: Exception) -> None:
+        self._tried += 1
+        text = reason(error)
+        self._failures.append(text if text.startswith(f"{source}: ") else f"{source}: {text}")

@@ -1,0 +1,114 @@
+"""``medcrypt decrypt``: restore files and folders."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medcrypt.cli.keys import add_opening_options, opening_keys, read_recipient
+from medcrypt.cli.streams import (
+    STREAM,
+    checked_inputs,
+    goes_into_folder,
+    read_stdin,
+    replaceable,
+    write_stdout,
+)
+
+if TYPE_CHECKING:
+    from medcrypt.integrations.files import Outcome, SealedFile
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser(
+        "decrypt",
+        help="decrypt files and folders",
+        description="Decrypt what 'medcrypt encrypt' wrote. A file appears under its own name, and only when "
+        "every byte of it is authentic. An image that was sealed as an array becomes a .npy file.",
+    )
+    parser.add_argument("inputs", nargs="*", metavar="PATH", help="file or folder; - for standard input")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="file or folder to write; - for standard output (default: the name that it had)",
+    )
+    add_opening_options(parser)
+    parser.add_argument("--context", default="", metavar="TEXT", help="the text that it was bound to")
+    parser.add_argument("--force", action="store_true", help="replace existing files")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say where each file went")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Open every input."""
+    from medcrypt.cli.batch import Batch
+    from medcrypt.integrations import files
+
+    inputs = checked_inputs(args.inputs)
+    into_folder = goes_into_folder(args.output, inputs)
+    options = {
+        "sender": None if args.sender is None else read_recipient(args.sender),
+        "key": opening_keys(args),
+        "context": args.context.encode(),
+    }
+
+    def save(sealed: SealedFile, source: Path) -> Path | None:
+        if args.output == STREAM or (inputs == [STREAM] and args.output is None):
+            sealed.verify()  # nothing goes out before all of it is known to be authentic
+            write_stdout(sealed.blocks())
+            return None
+        target = _target(source, args.output, sealed, into_folder=into_folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sealed.save(replaceable(target), overwrite=args.force)
+        return target
+
+    def unseal(source: Path) -> Path | None:
+        with files.open_file(source, **options) as sealed:
+            return save(sealed, source)
+
+    def unseal_folder(folder: Path) -> Iterator[Outcome]:
+        out = _target_folder(folder, args.output, several=len(inputs) > 1)
+        return files.unseal_folder(folder, out=out, overwrite=args.force, **options)
+
+    if inputs == [STREAM]:
+        with files.open_file(read_stdin(), **options) as sealed:
+            save(sealed, Path(STREAM))
+        return 0
+    batch = Batch("decrypted", verbose=args.verbose)
+    for source in map(Path, inputs):
+        if source.is_dir():
+            batch.folder(unseal_folder(source))
+        else:
+            batch.one(source, unseal)
+    return batch.exit_code()
+
+
+def _target(source: Path, output: str | None, sealed: SealedFile, *, into_folder: bool) -> Path:
+    from medcrypt.integrations import files
+
+    if output is not None and not into_folder:
+        return Path(output)
+    name = files.restored_name(source.name, sealed).filename
+    return source.with_name(name) if output is None else Path(output, name)
+
+
+def _target_folder(folder: Path, output: str | None, *, several: bool) -> Path:
+    from medcrypt.cli.terminal import UsageError
+    from medcrypt.integrations.files import SUFFIX
+
+    if output == STREAM:
+        raise UsageError("a folder cannot go to standard output")
+    if output is not None and not several:
+        return Path(output)
+    sealed = Path(os.path.abspath(folder))
+    name = sealed.name.removesuffix(SUFFIX)
+    if output is not None:
+        return Path(output, name)
+    if name in {"", sealed.name}:
+        raise UsageError(f"the name of {folder} does not end in {SUFFIX}: say where to write with -o FOLDER")
+    return sealed.with_name(name)

@@ -1,0 +1,150 @@
+"""``medcrypt encrypt``: seal files and folders of any kind."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from medcrypt.cli.keys import add_sealing_options, read_identity, sealing_keys
+from medcrypt.cli.streams import (
+    STREAM,
+    checked_inputs,
+    goes_into_folder,
+    read_stdin,
+    refuse_terminal,
+    replaceable,
+    write_stdout,
+)
+
+if TYPE_CHECKING:
+    from medcrypt.integrations.files import Outcome
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser(
+        "encrypt",
+        help="encrypt files and folders",
+        description="Encrypt files of any kind, folders, or standard input. Each file becomes one sealed file, "
+        "from which 'medcrypt decrypt' restores it byte for byte, with its name. DICOM files also keep their "
+        "UIDs as encrypted metadata, if pydicom is installed.",
+    )
+    parser.add_argument("inputs", nargs="*", metavar="PATH", help="file or folder; - for standard input")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="file or folder to write; - for standard output (default: PATH.mcrypt)",
+    )
+    add_sealing_options(parser)
+    parser.add_argument(
+        "--sign", type=Path, metavar="IDENTITY_FILE", help="sign, so that readers can tell who encrypted it"
+    )
+    parser.add_argument(
+        "--context", default="", metavar="TEXT", help="bind to this text, which decryption then needs too"
+    )
+    parser.add_argument(
+        "--opaque-names",
+        action="store_true",
+        help="write random file names: the real ones, which may identify patients, are stored encrypted",
+    )
+    parser.add_argument("--force", action="store_true", help="replace existing files")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say where each file went")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Seal every input."""
+    from medcrypt.cli.batch import Batch
+    from medcrypt.integrations import files
+
+    inputs = checked_inputs(args.inputs)
+    into_folder = goes_into_folder(args.output, inputs)
+    if args.output == STREAM or (inputs == [STREAM] and args.output is None):
+        refuse_terminal()
+    options = {
+        "key": sealing_keys(args),
+        "signer": None if args.sign is None else read_identity(args.sign, args),
+        "context": args.context.encode(),
+        "describe": describe,
+    }
+    if inputs == [STREAM]:
+        _seal_stdin(args, options)
+        return 0
+
+    def seal(source: Path) -> Path | None:
+        if args.output == STREAM:
+            name = files.StoredName(source.name)
+            write_stdout([files.seal_bytes(source.read_bytes(), name=name, **options)])
+            return None
+        target = _target(source, args.output, into_folder=into_folder, opaque=args.opaque_names)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        files.seal_file(source, out=replaceable(target), overwrite=args.force, **options)
+        return target
+
+    def seal_folder(folder: Path) -> Iterator[Outcome]:
+        out = _target_folder(folder, args.output, several=len(inputs) > 1)
+        return files.seal_folder(
+            folder, out=out, overwrite=args.force, opaque_names=args.opaque_names, **options
+        )
+
+    batch = Batch("encrypted", verbose=args.verbose)
+    for source in map(Path, inputs):
+        if source.is_dir():
+            batch.folder(seal_folder(source))
+        else:
+            batch.one(source, seal)
+    return batch.exit_code()
+
+
+def describe(file: BinaryIO, name: str) -> dict[str, Any]:
+    """Describe what looks like DICOM as DICOM, where pydicom is there to read it, and all else as a file."""
+    from medcrypt.errors import FormatError
+    from medcrypt.integrations import files
+
+    file.seek(128)
+    if file.read(4) == b"DICM" or name.lower().endswith((".dcm", ".dicom")):
+        from medcrypt.integrations import dicom
+
+        try:
+            return dicom.describe(file)
+        except (FormatError, ImportError):
+            pass
+    return files.as_file(file, name)
+
+
+def _seal_stdin(args: argparse.Namespace, options: dict[str, Any]) -> None:
+    from medcrypt.durable import new_file
+    from medcrypt.integrations import files
+
+    sealed = files.seal_bytes(read_stdin(), **options)
+    if args.output in {None, STREAM}:
+        write_stdout([sealed])
+        return
+    with new_file(replaceable(Path(args.output)), overwrite=args.force) as file:
+        file.write(sealed)
+
+
+def _target(source: Path, output: str | None, *, into_folder: bool, opaque: bool) -> Path:
+    from medcrypt.integrations import files
+
+    name = files.sealed_name(source.name, opaque=opaque)
+    if output is None:
+        return source.with_name(name)
+    return Path(output, name) if into_folder else Path(output)
+
+
+def _target_folder(folder: Path, output: str | None, *, several: bool) -> Path:
+    from medcrypt.cli.terminal import UsageError
+    from medcrypt.integrations.files import SUFFIX
+
+    if output == STREAM:
+        raise UsageError("a folder cannot go to standard output")
+    beside = Path(os.path.abspath(folder))  # "." has no name of its own
+    beside = beside.with_name(beside.name + SUFFIX)
+    if output is None:
+        return beside
+    return Path(output, beside.name) if several else Path(output)

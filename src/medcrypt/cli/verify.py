@@ -1,0 +1,50 @@
+"""``medcrypt verify``: authenticate every byte without writing any."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from medcrypt.cli.keys import add_opening_options, opening_keys, read_recipient
+from medcrypt.cli.streams import STREAM, checked_inputs, read_stdin
+from medcrypt.cli.terminal import shown
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser(
+        "verify",
+        help="check files without writing what is in them",
+        description="Authenticate every byte of encrypted files and folders, without writing any plaintext.",
+    )
+    parser.add_argument("inputs", nargs="*", metavar="PATH", help="file or folder; - for standard input")
+    add_opening_options(parser)
+    parser.add_argument("--context", default="", metavar="TEXT", help="the text that they were bound to")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check every input."""
+    from medcrypt.cli.batch import Batch
+    from medcrypt.integrations import files
+
+    inputs = checked_inputs(args.inputs)
+    sender = None if args.sender is None else read_recipient(args.sender)
+    keys, context = opening_keys(args), args.context.encode()
+
+    def check(source: Path | bytes) -> None:
+        with files.open_file(source, keys, context=context, sender=sender) as sealed:
+            sealed.verify()
+        print(f"{STREAM if isinstance(source, bytes) else shown(source)}: ok")
+
+    if inputs == [STREAM]:
+        check(read_stdin())
+        return 0
+    batch = Batch("verified", verbose=False)
+    for source in map(Path, inputs):
+        if source.is_dir():
+            batch.folder(files.each_file(source, check))
+        else:
+            batch.one(source, check)
+    return batch.exit_code()
