@@ -173,8 +173,8 @@ def parse(data: NDArray[np.uint8]) -> Header:
         raise FormatError("the size of the recipient slots is out of bounds")
     if rank > MOST_AXES or public > MOST_PUBLIC or private > _MOST_SEALED:
         raise FormatError("the header's fields are out of bounds")
-    if private:
-        cobblestone.plain_size(private)  # refuses a length that no blob has
+    if private and cobblestone.plain_size(private) == 0:
+        raise FormatError("encrypted metadata without members are written as none")
     signer_bytes = SIGNER_BYTES if flags & SIGNED else 0
     ends = [FIXED_BYTES, FIXED_BYTES + 8 * rank]
     ends += [

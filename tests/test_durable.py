@@ -1,0 +1,137 @@
+"""Files that appear whole or not at all."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from medcrypt.durable import new_file
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_file_has_what_was_written_and_nothing_is_left_beside_it(tmp_path):
+    with new_file(tmp_path / "a") as file:
+        file.write(b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"
+    assert names(tmp_path) == ["a"]
+
+
+def test_nothing_has_the_final_name_before_the_block_ends(tmp_path):
+    with new_file(tmp_path / "a") as file:
+        file.write(b"half")
+        file.flush()
+        assert not (tmp_path / "a").exists()
+
+
+def test_an_exception_leaves_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt), new_file(tmp_path / "a") as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert names(tmp_path) == []
+
+
+def test_an_existing_file_is_not_replaced(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    with pytest.raises(FileExistsError), new_file(tmp_path / "a"):
+        pytest.fail("the block must not run")
+    assert (tmp_path / "a").read_bytes() == b"old"
+
+
+def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path):
+    with pytest.raises(FileExistsError), new_file(tmp_path / "a") as file:
+        file.write(b"mine")
+        (tmp_path / "a").write_bytes(b"theirs")
+    assert (tmp_path / "a").read_bytes() == b"theirs"
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_dangling_link_is_not_followed(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileExistsError), new_file(tmp_path / "a"):
+        pytest.fail("the block must not run")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_overwrite_replaces_a_link_and_not_what_it_points_to(tmp_path):
+    (tmp_path / "target").write_bytes(b"precious")
+    (tmp_path / "a").symlink_to(tmp_path / "target")
+    with new_file(tmp_path / "a", overwrite=True) as file:
+        file.write(b"new")
+    assert (tmp_path / "target").read_bytes() == b"precious"
+    assert not (tmp_path / "a").is_symlink()
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_a_failed_overwrite_keeps_the_old_file(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    with pytest.raises(ZeroDivisionError), new_file(tmp_path / "a", overwrite=True) as file:
+        file.write(b"half")
+        raise ZeroDivisionError
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize(("mode", "umask", "expected"), [(0o600, 0o000, 0o600), (0o666, 0o027, 0o640)])
+def test_the_mode_is_asked_for_and_the_umask_takes_its_part(tmp_path, mode, umask, expected):
+    before = os.umask(umask)
+    try:
+        with new_file(tmp_path / "a", mode=mode) as file:
+            assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == expected
+    finally:
+        assert os.umask(before) == umask
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == expected
+
+
+def no_links(*_: object) -> None:
+    raise PermissionError("no hard links here")
+
+
+def test_without_hard_links_the_name_is_claimed_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", no_links)
+    with new_file(tmp_path / "a") as file:
+        file.write(b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"
+    with pytest.raises(FileExistsError), new_file(tmp_path / "b") as file:
+        (tmp_path / "b").write_bytes(b"theirs")
+    assert (tmp_path / "b").read_bytes() == b"theirs"
+    assert names(tmp_path) == ["a", "b"]
+
+
+def test_without_hard_links_a_failed_replacement_gives_the_name_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(os, "replace", no_links)
+    with pytest.raises(PermissionError), new_file(tmp_path / "a") as file:
+        file.write(b"whole")
+    assert names(tmp_path) == []
+
+
+def test_the_longest_names_work(tmp_path):
+    name = "\N{CJK UNIFIED IDEOGRAPH-8033}" * 85  # 255 bytes, as long as file systems allow
+    with new_file(tmp_path / name) as file:
+        file.write(b"whole")
+    assert names(tmp_path) == [name]
+
+
+def test_a_killed_writer_leaves_nothing_under_the_final_name(tmp_path):
+    script = (
+        "import sys, time\n"
+        "from medcrypt.durable import new_file\n"
+        "with new_file(sys.argv[1]) as file:\n"
+        "    file.write(b'x' * 100000)\n"
+        "    file.flush()\n"
+        "    print('written', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "a")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout.readline() == b"written\n"
+        writer.send_signal(signal.SIGKILL)
+    assert not (tmp_path / "a").exists()
+    assert all(name.endswith(".partial") for name in names(tmp_path))
