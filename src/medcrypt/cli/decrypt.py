@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from medcrypt.cli.streams import (
     STREAM,
     checked_inputs,
     goes_into_folder,
+    named,
     read_stdin,
     replaceable,
     write_stdout,
@@ -105,7 +105,7 @@ def _target_folder(folder: Path, output: str | None, *, several: bool) -> Path:
         raise UsageError("a folder cannot go to standard output")
     if output is not None and not several:
         return Path(output)
-    sealed = Path(os.path.abspath(folder))
+    sealed = named(folder)
     name = sealed.name.removesuffix(SUFFIX)
     if output is not None:
         return Path(output, name)

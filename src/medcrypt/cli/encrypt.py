@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -13,6 +12,7 @@ from medcrypt.cli.streams import (
     STREAM,
     checked_inputs,
     goes_into_folder,
+    named,
     read_stdin,
     refuse_terminal,
     replaceable,
@@ -143,7 +143,7 @@ def _target_folder(folder: Path, output: str | None, *, several: bool) -> Path:
 
     if output == STREAM:
         raise UsageError("a folder cannot go to standard output")
-    beside = Path(os.path.abspath(folder))  # "." has no name of its own
+    beside = named(folder)
     beside = beside.with_name(beside.name + SUFFIX)
     if output is None:
         return beside

@@ -16,6 +16,7 @@ __all__ = [
     "STREAM",
     "checked_inputs",
     "goes_into_folder",
+    "named",
     "read_stdin",
     "refuse_terminal",
     "replaceable",
@@ -51,6 +52,11 @@ def replaceable(path: Path) -> Path:
     if path.exists() and not path.is_file():
         raise UsageError(f"{path} exists and is not a file")
     return path
+
+
+def named(folder: Path) -> Path:
+    """Return a folder's path with a name at its end, which ``.`` and ``..`` do not have."""
+    return folder if folder.name not in {"", ".."} else Path(os.path.abspath(folder))
 
 
 def refuse_terminal() -> None:

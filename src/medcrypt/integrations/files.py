@@ -43,9 +43,11 @@ __all__ = [
     "SealedFile",
     "StoredName",
     "as_file",
+    "each_file",
     "open_file",
     "paths_or_errors",
     "place",
+    "restored_name",
     "seal_bytes",
     "seal_file",
     "seal_folder",
@@ -301,7 +303,7 @@ def seal_folder(
         )
         return target
 
-    return _each(folder, seal)
+    return each_file(folder, seal)
 
 
 def unseal_folder(
@@ -345,7 +347,37 @@ def unseal_folder(
             sealed.save(target, overwrite=overwrite)
         return target
 
-    return _each(folder, unseal)
+    return each_file(folder, unseal)
+
+
+def each_file(folder: Path, work: Callable[[Path], Path | None]) -> Iterator[Outcome]:
+    """Do some work for every file below a folder, one after another, and yield what became of each.
+
+    Parameters
+    ----------
+    folder
+        Searched recursively and in a stable order. Symbolic links in it are errors.
+    work
+        Called with each path; returns what it wrote, if anything.
+
+    Yields
+    ------
+    Outcome
+        One for each file, as soon as it is done.
+    """
+    found = list(_walk(folder))
+    for number, (path, obstacle) in enumerate(found, start=1):
+        out, error = (None, obstacle) if obstacle else _tried(work, path)
+        if error is not None:
+            error.add_note(str(path))
+        yield Outcome(path, out, error, number, len(found))
+
+
+def _tried(work: Callable[[Path], Path | None], path: Path) -> tuple[Path | None, Exception | None]:
+    try:
+        return work(path), None
+    except (MedcryptError, OSError, ValueError) as error:
+        return None, error
 
 
 def paths_or_errors(outcomes: Iterable[Outcome], what: str) -> list[Path]:
@@ -468,7 +500,7 @@ def place(out: Path, sealed_path: Path, sealed: SealedFile) -> Path:
         The result would lie outside ``out``, through a symbolic link in it; or no name is known.
     """
     parents = sealed_path.parts[:-1]
-    name = sealed.name or _name_of_sealed(sealed_path.name, sealed)
+    name = restored_name(sealed_path.name, sealed)
     if parents[len(parents) - len(name.folders) :] != name.folders:
         parents += name.folders
     target = out.joinpath(*parents, name.filename)
@@ -477,8 +509,16 @@ def place(out: Path, sealed_path: Path, sealed: SealedFile) -> Path:
     return target
 
 
-def _name_of_sealed(filename: str, sealed: SealedFile) -> StoredName:
-    """Take the name from the sealed file itself, where none is stored in it."""
+def restored_name(filename: str, sealed: SealedFile) -> StoredName:
+    """Return the name that a file gets back: the stored one, or else that of the sealed file without ``.mcrypt``.
+
+    Raises
+    ------
+    FormatError
+        There is neither.
+    """
+    if sealed.name is not None:
+        return sealed.name
     stem = filename.removesuffix(SUFFIX)
     if stem == filename:
         raise FormatError(
@@ -548,23 +588,6 @@ def _two_folders(folder: PathLike, out: PathLike) -> tuple[Path, Path]:
     if out.resolve().is_relative_to(folder.resolve()):
         raise ValueError("the output folder must not lie inside the folder that is read")
     return folder, out
-
-
-def _each(folder: Path, work: Callable[[Path], Path]) -> Iterator[Outcome]:
-    """Do the work for every file below a folder and yield what became of each."""
-    found = list(_walk(folder))
-    for number, (path, obstacle) in enumerate(found, start=1):
-        out, error = (None, obstacle) if obstacle else _tried(work, path)
-        if error is not None:
-            error.add_note(str(path))
-        yield Outcome(path, out, error, number, len(found))
-
-
-def _tried(work: Callable[[Path], Path], path: Path) -> tuple[Path | None, Exception | None]:
-    try:
-        return work(path), None
-    except (MedcryptError, OSError, ValueError) as error:
-        return None, error
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, Exception | None]]:
