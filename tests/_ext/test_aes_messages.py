@@ -249,3 +249,8 @@ def test_the_repr_shows_the_path_and_nothing_else(kernel_path: str) -> None:
 def test_the_examples_in_the_docstrings_hold() -> None:
     failed, attempted = doctest.testmod(gcm)
     assert (failed, attempted > 0) == (0, True)
+
+
+def test_a_cipher_has_no_subclasses_that_could_show_its_key() -> None:
+    with pytest.raises(TypeError, match="not an acceptable base type"):
+        type("Leaky", (aes.AesGcm,), {})

@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """AES-256-GCM: a key and its kernels, over anything that offers its bytes as one block of memory."""
 
+cimport cython
 from cpython.buffer cimport (
     PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
 )
@@ -64,6 +65,7 @@ cdef extern from "gcm.h":
 # PyBUF_SIMPLE asks the exporter itself for one contiguous block of bytes: no cast, no copy, whatever the
 # dtype or shape; what is not C-contiguous is refused by its owner.
 
+@cython.final
 cdef class Flat:
     """The bytes of a buffer of any dtype and shape, for the portable path, which wants memoryviews."""
 
@@ -173,6 +175,7 @@ cdef int check_dst(const Py_buffer *dst, Py_ssize_t size) except -1:
 
 # ---- the key ------------------------------------------------------------------------------------------
 
+@cython.final
 cdef class AesGcm:
     """AES-256-GCM under one key (NIST SP 800-38D), with 12-byte nonces and 16-byte tags.
 

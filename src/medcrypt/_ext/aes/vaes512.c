@@ -23,8 +23,8 @@ typedef struct {
 
 typedef struct {
     const __m512i *round_keys; /* in the key: a copy here would end up on the stack */
-    __m512i counter;  /* the next four counter blocks, bytes reversed: the counter is the low dword */
-    __m512i reversal; /* shuffle that reverses the bytes of each block */
+    __m512i counter;           /* the next four counter blocks, bytes reversed: the counter is the low dword */
+    __m512i reversal;          /* shuffle that reverses the bytes of each block */
 } cipher;
 
 INLINE __m512i xor2(__m512i a, __m512i b) { return _mm512_xor_si512(a, b); }
