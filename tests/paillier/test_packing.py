@@ -84,6 +84,11 @@ def test_the_clip_itself_never_overflows(bits):
         assert packing.dequantise(np.array([packing.levels, -packing.levels])).tolist() == [clip, -clip]
 
 
+def test_ties_go_to_the_even_multiple():
+    assert Packing(clip=1.0, bits=2).quantise([0.5, -0.5]).tolist() == [0, 0]
+    assert Packing(clip=3.0, bits=3).quantise([0.5, 1.5, 2.5, -1.5, -2.5]).tolist() == [0, 2, 2, -2, -2]
+
+
 @pytest.mark.parametrize("count", [0, 1, 84, 85, 86, 170, 200_000])
 def test_every_block_boundary_survives(count):
     packing = Packing()

@@ -19,23 +19,33 @@ from hypothesis import strategies as st
 from medcrypt.errors import InvalidCiphertextError, InvalidKeyError, MedcryptError
 from medcrypt.paillier import Packing, PrivateKey, PublicKey, generate_keypair
 from medcrypt.paillier.arithmetic import SplitGroup
+from medcrypt.paillier.primes import has_small_factor
 from medcrypt.paillier.soundness import short_exponent_bits
 from reference import paillier as twin
 
 
-@pytest.mark.parametrize("bits", [64, 80, 128, 256, 512])
+def broken_conditions(p, q):
+    """Name what two numbers lack to be the primes of a key, each condition by itself."""
+    p, q = sorted((p, q))
+    half = q.bit_length()
+    conditions = {
+        "full product": (p * q).bit_length() == 2 * half,
+        "whole bytes": 2 * half % 16 == 0,
+        "Blum": p % 4 == q % 4 == 3,
+        "far apart": q - p > 1 << max(half - 100, 0),
+        "coprime but for 2": math.gcd(p - 1, q - 1) == 2,
+        "prime": isPrime(p) and isPrime(q),
+    }
+    return [name for name, holds in conditions.items() if not holds]
+
+
+@pytest.mark.parametrize("bits", [*[64] * 20, 80, 128, 256, 512])
 def test_a_generated_key_has_exactly_the_promised_properties(bits):
     public, private = generate_keypair(bits, insecure=True)
-    p, q = private.p, private.q
-    assert public.n == p * q
+    assert private.p < private.q
+    assert broken_conditions(private.p, private.q) == []
+    assert public.n == private.p * private.q
     assert public.bits == private.bits == public.n.bit_length() == bits
-    assert p < q
-    assert p.bit_length() == q.bit_length() == bits // 2
-    assert p % 4 == q % 4 == 3
-    assert isPrime(p)
-    assert isPrime(q)
-    assert math.gcd(p - 1, q - 1) == 2
-    assert q - p > 1 << max(bits // 2 - 100, 0)
     assert public is private.public
     assert public.trusted
 
@@ -305,21 +315,6 @@ def test_visibly_bad_moduli_are_refused(n):
         PublicKey(n)
 
 
-def broken_conditions(p, q):
-    """Name what two numbers lack to be the primes of a key, each condition by itself."""
-    p, q = sorted((p, q))
-    half = q.bit_length()
-    conditions = {
-        "full product": (p * q).bit_length() == 2 * half,
-        "whole bytes": 2 * half % 16 == 0,
-        "Blum": p % 4 == q % 4 == 3,
-        "far apart": q - p > 1 << max(half - 100, 0),
-        "coprime but for 2": math.gcd(p - 1, q - 1) == 2,
-        "prime": isPrime(p) and isPrime(q),
-    }
-    return [name for name, holds in conditions.items() if not holds]
-
-
 # Where to look for two numbers of about 128 bits that break one condition only: steps of 4 from each start.
 NEAR_MISSES = {
     "full product": ((1 << 127) + 3, (5 << 125) + 3),
@@ -327,18 +322,29 @@ NEAR_MISSES = {
     "Blum": ((3 << 126) + 1, (7 << 125) + 3),
     "far apart": ((3 << 126) + 3, (3 << 126) + 99_999),
     "coprime but for 2": ((3 << 126) + 7, (7 << 125) + 7),
-    "prime": ((3 << 126) + 3, (7 << 125) + 3),
 }
 
 
 @pytest.mark.parametrize("condition", NEAR_MISSES)
 def test_primes_that_break_one_condition_are_refused(condition):
-    first, second = NEAR_MISSES[condition]
-    smaller = [x for x in range(first, first + 4000, 4) if isPrime(x) != (condition == "prime")]
-    larger = [x for x in range(second, second + 4000, 4) if isPrime(x)]
+    smaller, larger = (
+        [x for x in range(start, start + 4000, 4) if isPrime(x)] for start in NEAR_MISSES[condition]
+    )
     p, q = next(
         pair for pair in itertools.product(smaller, larger) if broken_conditions(*pair) == [condition]
     )
+    with pytest.raises(InvalidKeyError):
+        PrivateKey(p, q, insecure=True)
+
+
+@pytest.mark.parametrize("smaller_is_prime", [False, True])
+def test_a_composite_without_small_factors_is_no_prime(smaller_is_prime):
+    starts = ((3 << 126) + 3, smaller_is_prime), ((7 << 125) + 3, not smaller_is_prime)
+    smaller, larger = (
+        [x for x in range(start, start + 4000, 4) if isPrime(x) == prime and not has_small_factor(x)]
+        for start, prime in starts
+    )
+    p, q = next(pair for pair in itertools.product(smaller, larger) if broken_conditions(*pair) == ["prime"])
     with pytest.raises(InvalidKeyError):
         PrivateKey(p, q, insecure=True)
 

@@ -7,7 +7,7 @@ from Crypto.Util.number import isPrime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medcrypt.paillier.primes import has_small_factor, is_probable_prime, random_blum_prime
+from medcrypt.paillier.primes import _survivors, has_small_factor, is_probable_prime, random_blum_prime
 
 
 def test_small_numbers_are_classified_like_by_trial_division():
@@ -60,3 +60,10 @@ def test_a_blum_prime_has_the_asked_length_and_form(bits):
 
 def test_primes_do_not_repeat():
     assert len({random_blum_prime(64) for _ in range(20)}) == 20
+
+
+@pytest.mark.parametrize("start", [2**127 + 3, 3**80, 2**200 + 7])
+def test_the_sieve_keeps_exactly_the_candidates_without_a_small_factor(start):
+    start += (3 - start) % 4
+    kept = set(_survivors(start))
+    assert kept == {i for i in range(2**13) if not has_small_factor(start + 4 * i)}
