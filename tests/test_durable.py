@@ -5,11 +5,18 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from medcrypt.durable import new_file
+
+
+def write_and(path: Path, do: Callable[[], object], **options: bool) -> None:
+    with new_file(path, **options) as file:
+        file.write(b"half")
+        do()
 
 
 def names(folder: Path) -> list[str]:
@@ -31,9 +38,8 @@ def test_nothing_has_the_final_name_before_the_block_ends(tmp_path):
 
 
 def test_an_exception_leaves_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt), new_file(tmp_path / "a") as file:
-        file.write(b"half")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_and(tmp_path / "a", lambda: signal.raise_signal(signal.SIGINT))
     assert names(tmp_path) == []
 
 
@@ -45,9 +51,8 @@ def test_an_existing_file_is_not_replaced(tmp_path):
 
 
 def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path):
-    with pytest.raises(FileExistsError), new_file(tmp_path / "a") as file:
-        file.write(b"mine")
-        (tmp_path / "a").write_bytes(b"theirs")
+    with pytest.raises(FileExistsError):
+        write_and(tmp_path / "a", lambda: (tmp_path / "a").write_bytes(b"theirs"))
     assert (tmp_path / "a").read_bytes() == b"theirs"
     assert names(tmp_path) == ["a"]
 
@@ -71,9 +76,8 @@ def test_overwrite_replaces_a_link_and_not_what_it_points_to(tmp_path):
 
 def test_a_failed_overwrite_keeps_the_old_file(tmp_path):
     (tmp_path / "a").write_bytes(b"old")
-    with pytest.raises(ZeroDivisionError), new_file(tmp_path / "a", overwrite=True) as file:
-        file.write(b"half")
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        write_and(tmp_path / "a", lambda: 1 // 0, overwrite=True)
     assert (tmp_path / "a").read_bytes() == b"old"
     assert names(tmp_path) == ["a"]
 
@@ -98,8 +102,8 @@ def test_without_hard_links_the_name_is_claimed_first(tmp_path, monkeypatch):
     with new_file(tmp_path / "a") as file:
         file.write(b"whole")
     assert (tmp_path / "a").read_bytes() == b"whole"
-    with pytest.raises(FileExistsError), new_file(tmp_path / "b") as file:
-        (tmp_path / "b").write_bytes(b"theirs")
+    with pytest.raises(FileExistsError):
+        write_and(tmp_path / "b", lambda: (tmp_path / "b").write_bytes(b"theirs"))
     assert (tmp_path / "b").read_bytes() == b"theirs"
     assert names(tmp_path) == ["a", "b"]
 

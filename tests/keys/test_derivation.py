@@ -5,11 +5,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from hypothesis import given
 from hypothesis import strategies as st
-from reference import cobblestone as reference
 
 from medcrypt.errors import AuthenticationError
 from medcrypt.keys.derivation import cobblestone_keys, expand
 from medcrypt.keys.wrapping import OVERHEAD, unwrap, wrap
+from reference import cobblestone as reference
 
 KEYS = st.binary(min_size=32, max_size=32)
 

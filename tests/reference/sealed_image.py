@@ -20,17 +20,19 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from reference import cobblestone
 
 PIXEL_TYPES = {"|b1", "|i1", "|u1"} | {
-    order + kind for order in "<>" for kind in "i2 i4 i8 u2 u4 u8 f2 f4 f8 c8 c16".split()
+    order + kind
+    for order in "<>"
+    for kind in ("i2", "i4", "i8", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
 }
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The bytes are not a sealed image that this key opens."""
 
 
 def require(truth: object) -> None:
     if not truth:
-        raise Refused
+        raise RefusedError
 
 
 @dataclass
@@ -149,7 +151,7 @@ def find_file_key(parts: Parts, digest: bytes, kind: str, key: bytes) -> bytes:
                 require(abs(other[0] - generation) == 1)
                 require(has_right_mac(parts.slots[1 - number], file_key, digest))
             return file_key
-    raise Refused
+    raise RefusedError
 
 
 def parse_slot(number: int, slot: bytes) -> tuple[int, list[tuple[int, bytes]]] | None:
@@ -225,7 +227,7 @@ def check_signature(parts: Parts, digest: bytes, context: bytes) -> None:
     try:
         Ed25519PublicKey.from_public_bytes(parts.signer).verify(signature, message)
     except InvalidSignature:
-        raise Refused from None
+        raise RefusedError from None
 
 
 def from_json(data: bytes) -> dict[str, Any]:
@@ -237,7 +239,7 @@ def from_json(data: bytes) -> dict[str, Any]:
             value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
         ).encode()
     except ValueError:
-        raise Refused from None
+        raise RefusedError from None
     require(isinstance(value, dict))
     require(value)
     require(text == data)

@@ -7,6 +7,7 @@ reference reader.
 
 import base64
 import hashlib
+import itertools
 import json
 import os
 import tempfile
@@ -15,14 +16,12 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).parent
-_drawn = 0
+DRAWS = itertools.count(1)
 
 
 def urandom(size: int) -> bytes:
     """Stand in for os.urandom: the n-th draw is SHAKE-256 of n."""
-    global _drawn
-    _drawn += 1
-    return hashlib.shake_256(b"medcrypt vectors" + _drawn.to_bytes(8, "big")).digest(size)
+    return hashlib.shake_256(b"medcrypt vectors" + next(DRAWS).to_bytes(8, "big")).digest(size)
 
 
 os.urandom = urandom  # before pycryptodome takes its reference
@@ -41,7 +40,7 @@ def pixels(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     kind = np.dtype(dtype)
     count = int(np.prod(shape)) * kind.itemsize
     data = hashlib.shake_256(f"{shape} {dtype}".encode()).digest(count)
-    if kind == bool:
+    if kind.kind == "b":
         data = bytes(byte & 1 for byte in data)
     return np.frombuffer(data, kind).reshape(shape)
 

@@ -4,20 +4,19 @@ As in tests/vectors/images, os.urandom is SHAKE-256 here.
 """
 
 import hashlib
+import itertools
 import json
 import os
 import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-_drawn = 0
+DRAWS = itertools.count(1)
 
 
 def urandom(size: int) -> bytes:
     """Stand in for os.urandom: the n-th draw is SHAKE-256 of n."""
-    global _drawn
-    _drawn += 1
-    return hashlib.shake_256(b"medcrypt key vectors" + _drawn.to_bytes(8, "big")).digest(size)
+    return hashlib.shake_256(b"medcrypt key vectors" + next(DRAWS).to_bytes(8, "big")).digest(size)
 
 
 os.urandom = urandom  # before pycryptodome takes its reference
