@@ -13,7 +13,17 @@ from medcrypt.errors import MedcryptError
 if TYPE_CHECKING:
     from medcrypt.integrations.files import Outcome
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "tell_nothing", "tell_where"]
+
+
+def tell_where(source: Path, out: Path | None) -> None:
+    """Say where a file went."""
+    if out is not None:
+        print(f"{shown(source)} -> {shown(out)}", file=sys.stderr)
+
+
+def tell_nothing(_source: Path, _out: Path | None) -> None:
+    """Say nothing: no news is good news."""
 
 
 class Batch:
@@ -23,12 +33,12 @@ class Batch:
     ----------
     verb
         What is done to them, such as "encrypted".
-    verbose
-        Say for each file where it went.
+    say
+        Called with each file that went well, and what was written.
     """
 
-    def __init__(self, verb: str, *, verbose: bool) -> None:
-        self._verb, self._verbose = verb, verbose
+    def __init__(self, verb: str, say: Callable[[Path, Path | None], None]) -> None:
+        self._verb, self._say = verb, say
         self._progress = Progress(verb)
         self._failures: list[str] = []
         self._tried = 0
@@ -38,6 +48,8 @@ class Batch:
         try:
             self._progress.working_on(source, source.stat().st_size)
             self._done(source, work(source))
+        except BrokenPipeError:  # nobody reads on: that is no fault of the file
+            raise
         except (MedcryptError, OSError) as error:
             self._failed(source, error)
         finally:
@@ -65,9 +77,8 @@ class Batch:
 
     def _done(self, source: Path, out: Path | None) -> None:
         self._tried += 1
-        if self._verbose and out is not None:
-            self._progress.clear()
-            print(f"{shown(source)} -> {shown(out)}", file=sys.stderr)
+        self._progress.clear()
+        self._say(source, out)
 
     def _failed(self, source: Path, error: Exception) -> None:
         self._tried += 1

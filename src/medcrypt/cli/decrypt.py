@@ -46,7 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Open every input."""
-    from medcrypt.cli.batch import Batch
+    from medcrypt.cli.batch import Batch, tell_nothing, tell_where
     from medcrypt.integrations import files
 
     inputs = checked_inputs(args.inputs)
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         with files.open_file(read_stdin(), **options) as sealed:
             save(sealed, Path(STREAM))
         return 0
-    batch = Batch("decrypted", verbose=args.verbose)
+    batch = Batch("decrypted", tell_where if args.verbose else tell_nothing)
     for source in map(Path, inputs):
         if source.is_dir():
             batch.folder(unseal_folder(source))

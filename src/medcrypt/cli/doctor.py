@@ -55,8 +55,8 @@ def _machine() -> dict[str, Any]:
         "cpu features": [name for name, present in found.items() if present],
         "kernels": list(cpu.paths()),
         "kernels in use": cpu.path(),
-        # Without AES instructions pycryptodome's tables are read at secret places, which the cache reveals.
-        "constant-time AES": bool(found.get("aes")),
+        # Without these instructions pycryptodome's tables are read at secret places, which the cache reveals.
+        "constant-time AES": bool(found.get("aes") and found.get("pclmul")),
     }
 
 

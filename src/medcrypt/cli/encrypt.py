@@ -58,7 +58,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Seal every input."""
-    from medcrypt.cli.batch import Batch
+    from medcrypt.cli.batch import Batch, tell_nothing, tell_where
     from medcrypt.integrations import files
 
     inputs = checked_inputs(args.inputs)
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
             folder, out=out, overwrite=args.force, opaque_names=args.opaque_names, **options
         )
 
-    batch = Batch("encrypted", verbose=args.verbose)
+    batch = Batch("encrypted", tell_where if args.verbose else tell_nothing)
     for source in map(Path, inputs):
         if source.is_dir():
             batch.folder(seal_folder(source))

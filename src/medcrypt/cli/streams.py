@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterable
@@ -50,7 +51,7 @@ def goes_into_folder(output: str | None, inputs: list[str]) -> bool:
 def replaceable(path: Path) -> Path:
     """Return the path, unless there is something that ``--force`` must not replace, such as a device."""
     if path.exists() and not path.is_file():
-        raise UsageError(f"{path} exists and is not a file")
+        raise FileExistsError(errno.EEXIST, "exists and is not a file", str(path))
     return path
 
 

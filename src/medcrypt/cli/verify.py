@@ -36,15 +36,19 @@ def run(args: argparse.Namespace) -> int:
     def check(source: Path | bytes) -> None:
         with files.open_file(source, keys, context=context, sender=sender) as sealed:
             sealed.verify()
-        print(f"{STREAM if isinstance(source, bytes) else shown(source)}: ok")
 
     if inputs == [STREAM]:
         check(read_stdin())
+        print(f"{STREAM}: ok")
         return 0
-    batch = Batch("verified", verbose=False)
+    batch = Batch("verified", _tell)
     for source in map(Path, inputs):
         if source.is_dir():
             batch.folder(files.each_file(source, check))
         else:
             batch.one(source, check)
     return batch.exit_code()
+
+
+def _tell(source: Path, _out: Path | None) -> None:
+    print(f"{shown(source)}: ok")

@@ -424,7 +424,7 @@ def open_file(
     AuthenticationError
         None of the keys opens it, or it was changed.
     FormatError
-        Not a sealed image, or its stored name is not a plain name.
+        Not a sealed image.
     """
     keys = (key,) if isinstance(key, SecretKey | Identity | Passphrase) else tuple(key)
     with _open_with_any(sealed, keys, context, sender) as image:
@@ -442,8 +442,6 @@ class SealedFile:
         The private metadata.
     content : str or None
         What the bytes are, such as ``"file"`` or ``"dicom"``; None for an array.
-    name : StoredName or None
-        What the file was called.
     """
 
     def __init__(self, image: images.SealedImage) -> None:
@@ -452,7 +450,17 @@ class SealedFile:
         content = image.metadata.get("content")
         flat = image.ndim == 1 and image.dtype == np.uint8
         self.content: str | None = content if flat and isinstance(content, str) else None
-        self.name = StoredName.from_metadata(image.metadata) if self.content is not None else None
+
+    @property
+    def name(self) -> StoredName | None:
+        """What the file was called, or None where that is not known.
+
+        Raises
+        ------
+        FormatError
+            The stored name is not a plain name. The contents can still be read.
+        """
+        return None if self.content is None else StoredName.from_metadata(self.metadata)
 
     def blocks(self) -> Iterator[Bytes]:
         """Yield the contents in authenticated blocks. Only the last shows that nothing is missing."""
