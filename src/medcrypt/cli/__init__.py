@@ -121,4 +121,7 @@ def _terminated_like_interrupted() -> Iterator[None]:
 def _forget_stdout() -> None:
     """Let the interpreter's last flush go nowhere, instead of failing on the closed pipe again."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stdout = sys.stdout.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stdout)
+        os.close(nowhere)

@@ -156,7 +156,7 @@ def _sealed_image() -> bool:
 def _x25519() -> bool:
     from Crypto.Protocol.DH import import_x25519_private_key, import_x25519_public_key, key_agreement
 
-    alice = bytes.fromhex("77076d0a7318a57d3c16c17251b26645df4c2f92ebc0992ac177fba51db92c2a")
+    alice = bytes.fromhex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a")
     bob = bytes.fromhex("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f")
     shared = key_agreement(
         static_priv=import_x25519_private_key(alice),

@@ -75,5 +75,7 @@ def write_stdout(blocks: Iterable[bytes | NDArray[np.uint8]]) -> None:
     """Write blocks of bytes to standard output."""
     sys.stdout.flush()
     for block in blocks:
-        sys.stdout.buffer.write(block.data if isinstance(block, np.ndarray) else block)
+        left = memoryview(block.data if isinstance(block, np.ndarray) else block)
+        while left:  # unbuffered, one call writes only as much as the pipe takes
+            left = left[sys.stdout.buffer.write(left) :]
     sys.stdout.buffer.flush()
