@@ -283,7 +283,7 @@ def sealed_size(
     return header.sealed_size
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Request:
     """What is to be sealed, checked once; with the key of this image."""
 

@@ -223,7 +223,7 @@ def _parsed(header: Header, area: bytes) -> dict[int, Slot]:
 def _settled(header: Header, file_key: bytes, area: bytes, slots: dict[int, Slot], number: int) -> bool:
     """Tell whether the other slot is erased, or an authentic one of the generation before or after."""
     if number not in slots:
-        return not any(area[number * header.slot_size : (number + 1) * header.slot_size])
+        return _is_zero(area[number * header.slot_size : (number + 1) * header.slot_size])
     neighbours = abs(slots[number].generation - slots[1 - number].generation) == 1
     return neighbours and _authentic(header, file_key, slots[number])
 
@@ -251,11 +251,15 @@ def _parse_slot(data: bytes) -> Slot | None:
             return None
         stanzas.append(Stanza(kind, content[offset : offset + length]))
         offset += length
-    if generation == 0 or count == 0 or any(content[5:8]) or any(content[offset:]):
+    if generation == 0 or count == 0 or not (_is_zero(content[5:8]) and _is_zero(content[offset:])):
         return None
     if any(stanza.kind == _SCRYPT for stanza in stanzas) and not (count == 1 and _affordable(stanzas[0])):
         return None
     return Slot(generation, tuple(stanzas), content, mac)
+
+
+def _is_zero(data: bytes) -> bool:
+    return data.count(0) == len(data)
 
 
 def _affordable(stanza: Stanza) -> bool:
