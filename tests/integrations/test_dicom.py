@@ -1,5 +1,6 @@
 """DICOM files through seal and unseal: every byte of every file comes back, and nothing that was changed does."""
 
+import contextlib
 import io
 import sys
 import warnings
@@ -112,7 +113,19 @@ def test_random_bytes_are_refused_on_both_ways(data: bytes) -> None:
 @given(st.binary(max_size=2000), st.integers(0, 400))
 def test_a_file_with_the_prefix_is_sealed_however_damaged(noise: bytes, keep: int) -> None:
     data = bytes(128) + b"DICM" + CT.read_bytes()[132 : 132 + keep] + noise
-    assert dicom.unseal(dicom.seal(data, KEY), KEY) == data
+    sealed = dicom.seal(data, KEY)
+    assert dicom.unseal(sealed, KEY) == data
+    with warnings.catch_warnings(), contextlib.suppress(FormatError):
+        warnings.simplefilter("ignore")
+        assert dicom.open_dataset(sealed, KEY) is not None
+
+
+def test_an_authentic_file_that_pydicom_cannot_read_is_a_format_error() -> None:
+    deflated = (DATA / "test_files" / "image_dfl.dcm").read_bytes()
+    sealed = dicom.seal(deflated[:1000], KEY)
+    with pytest.raises(FormatError, match="pydicom cannot read it"):
+        dicom.open_dataset(sealed, KEY)
+    assert dicom.unseal(sealed, KEY) == deflated[:1000]
 
 
 @pytest.mark.parametrize("data", [b"", b"DICM", bytes(128), bytes(200), b"{}" * 100, bytes(128) + b"DIC"])

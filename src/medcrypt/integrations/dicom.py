@@ -241,7 +241,7 @@ def open_dataset(
     AuthenticationError
         As for `unseal`.
     FormatError
-        Not a sealed DICOM file, or not the SOP instance that its metadata name.
+        Not a sealed DICOM file, not the SOP instance that its metadata name, or one that pydicom cannot read.
 
     Examples
     --------
@@ -427,7 +427,10 @@ def _read(file: BinaryIO) -> tuple[pydicom.Dataset, pydicom.Dataset]:
 def _dcmread(data: bytes) -> pydicom.Dataset:
     from pydicom import dcmread
 
-    return dcmread(io.BytesIO(data), force=True)
+    try:
+        return dcmread(io.BytesIO(data), force=True)
+    except Exception as error:  # of every kind, for a file that was damaged before it was sealed
+        raise FormatError("the file is authentic, but pydicom cannot read it") from error
 
 
 def _value(dataset: pydicom.Dataset, keyword: str) -> str | None:
