@@ -1,0 +1,92 @@
+/* One place that picks: the table of kernels is chosen once for each key. Here too the counter carries from its
+ * low half to its high one, and the last block is cut, so that kernels write whole blocks and add 64-bit numbers. */
+#include "ctr.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef _WIN32
+#include <malloc.h>
+static void *allocate(size_t size) { return _aligned_malloc(size, _Alignof(ctr_key)); }
+static void release(void *memory) { _aligned_free(memory); }
+#else
+static void *allocate(size_t size) { return aligned_alloc(_Alignof(ctr_key), size); }
+static void release(void *memory) { free(memory); }
+#endif
+
+const struct ctr_kernels *ctr_kernels_of(const char *path) {
+#ifdef MEDCRYPT_X86_KERNELS
+    if (strcmp(path, "avx2") == 0) return &ctr_aesni;
+    if (strcmp(path, "avx512") == 0) return &ctr_vaes512;
+#else
+    (void)path;
+#endif
+    return NULL;
+}
+
+void ctr_wipe(void *memory, size_t size) {
+    if (size == 0) return;
+    memset(memory, 0, size);
+#ifdef __GNUC__
+    __asm__ volatile("" : : "r"(memory) : "memory");
+#endif
+}
+
+/* Zeros over the stack frame of the kernel that has just returned, where the compiler may have put key stream. */
+#ifdef __GNUC__
+__attribute__((noinline))
+#endif
+static void burn_stack(void) {
+    uint8_t frame[CTR_FRAME];
+    ctr_wipe(frame, sizeof frame);
+}
+
+ctr_key *ctr_key_new(const struct ctr_kernels *kernels, const uint8_t secret[CTR_KEY]) {
+#ifdef MEDCRYPT_X86_KERNELS
+    ctr_key *key = allocate(sizeof *key);
+    if (key == NULL) return NULL;
+    key->kernels = kernels;
+    ctr_aesni_expand(key, secret);
+    burn_stack();
+    return key;
+#else
+    (void)kernels;
+    (void)secret;
+    (void)allocate;
+    return NULL; /* never asked for: there are no kernels */
+#endif
+}
+
+void ctr_key_free(ctr_key *key) {
+    if (key == NULL) return;
+    ctr_wipe(key, sizeof *key);
+    release(key);
+}
+
+/* Whole blocks. At most one carry: no memory holds 2^64 blocks. */
+static ctr_counter fill_blocks(const ctr_key *key, ctr_counter next, uint8_t *out, size_t blocks) {
+    uint64_t until_carry = 0 - next.low; /* 0 stands for 2^64 */
+    if (until_carry != 0 && until_carry <= blocks) {
+        key->kernels->fill(key, next, out, (size_t)until_carry);
+        next.high += 1;
+        next.low = 0;
+        out += until_carry * CTR_BLOCK;
+        blocks -= (size_t)until_carry;
+    }
+    key->kernels->fill(key, next, out, blocks);
+    next.low += blocks;
+    return next;
+}
+
+void ctr_fill(const ctr_key *key, ctr_counter first, uint8_t *out, size_t size) {
+    size_t blocks = size / CTR_BLOCK, whole = blocks * CTR_BLOCK;
+    ctr_counter next = first;
+    if (blocks > 0) next = fill_blocks(key, first, out, blocks);
+    if (size > whole) {
+        uint8_t last[CTR_BLOCK];
+        key->kernels->fill(key, next, last, 1);
+        memcpy(out + whole, last, size - whole);
+        ctr_wipe(last, sizeof last);
+    }
+    burn_stack();
+}
