@@ -146,6 +146,14 @@ def test_any_other_text_is_refused(text):
         Recipient.from_text(text)
 
 
+@pytest.mark.parametrize(
+    "line", ["medcrypt-\u00e9-1:AAAAAA", "medcrypt-x-1:\u00e9AAAAA", LINE.replace("A", "\u0410")]
+)
+def test_letters_that_are_not_ascii_are_refused(line):
+    with pytest.raises(InvalidKeyError):
+        decode_line(line)
+
+
 @pytest.mark.parametrize("suffix", ["=", "==", " ", "\n", "A", "AAAA"])
 def test_a_payload_has_exactly_one_line(suffix):
     with pytest.raises(InvalidKeyError):
