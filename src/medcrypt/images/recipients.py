@@ -14,10 +14,10 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from medcrypt.errors import AuthenticationError, FormatError
-from medcrypt.images.header import MOST_SLOT, SLOT_STEP, Header
+from medcrypt.images.header import MOST_SLOT, SLOT_STEP
 from medcrypt.keys import Identity, Passphrase, Recipient, SecretKey
 from medcrypt.keys.derivation import expand
 from medcrypt.keys.identity import SEALED_OVERHEAD
@@ -43,6 +43,18 @@ _LABEL_WRAP = b"medcrypt/v1/file-key"
 _LABEL_SLOT = b"medcrypt/v1/recipients"
 MOST_RECIPIENTS = 255
 MOST_GENERATIONS = (1 << 32) - 1
+
+
+class Sealed(Protocol):
+    """What the recipients belong to: the header of a sealed image or of a sidecar."""
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-512 of the immutable header."""
+
+    @property
+    def slot_size(self) -> int:
+        """Bytes of each slot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +117,7 @@ def slot_size(keys: Sequence[SealingKey], spare: int) -> int:
     return size
 
 
-def make_slot(header: Header, generation: int, file_key: bytes, keys: Sequence[SealingKey]) -> bytes:
+def make_slot(header: Sealed, generation: int, file_key: bytes, keys: Sequence[SealingKey]) -> bytes:
     """Wrap the file key for every recipient and return the authenticated slot."""
     stanzas = b"".join(_make_stanza(header, file_key, key).to_bytes() for key in keys)
     if generation > MOST_GENERATIONS:
@@ -120,12 +132,12 @@ def make_slot(header: Header, generation: int, file_key: bytes, keys: Sequence[S
     return content + _mac(header, file_key, content)
 
 
-def newest_slot(header: Header, area: bytes) -> Slot:
+def newest_slot(header: Sealed, area: bytes) -> Slot:
     """Return the slot with the highest generation, unverified."""
     return max(_parsed(header, area).values(), key=lambda slot: slot.generation)
 
 
-def open_slots(header: Header, area: bytes, key: OpeningKey, *, torn: bool = False) -> tuple[bytes, int, int]:
+def open_slots(header: Sealed, area: bytes, key: OpeningKey, *, torn: bool = False) -> tuple[bytes, int, int]:
     """Return the file key, which slot (0 or 1) gave it, and that slot's generation.
 
     Parameters
@@ -183,7 +195,7 @@ def _kind(key: SealingKey | OpeningKey) -> int:
     return _SCRYPT if isinstance(key, Passphrase) else _X25519
 
 
-def _make_stanza(header: Header, file_key: bytes, key: SealingKey) -> Stanza:
+def _make_stanza(header: Sealed, file_key: bytes, key: SealingKey) -> Stanza:
     binding = _LABEL_WRAP + header.digest
     if isinstance(key, SecretKey):
         return Stanza(_SECRET_KEY, key.fingerprint + wrap(key.to_bytes(), file_key, binding))
@@ -193,7 +205,7 @@ def _make_stanza(header: Header, file_key: bytes, key: SealingKey) -> Stanza:
     return Stanza(_SCRYPT, salt + cost.to_bytes() + wrap(key.stretch(salt, cost), file_key, binding))
 
 
-def _open_stanza(header: Header, stanza: Stanza, key: OpeningKey) -> bytes:
+def _open_stanza(header: Sealed, stanza: Stanza, key: OpeningKey) -> bytes:
     binding = _LABEL_WRAP + header.digest
     if isinstance(key, SecretKey):
         return unwrap(key.to_bytes(), stanza.body[FINGERPRINT_BYTES:], binding)
@@ -210,7 +222,7 @@ def _candidates(slot: Slot, key: OpeningKey) -> Iterator[Stanza]:
     return (stanza for stanza in slot.stanzas if stanza.kind == kind and stanza.fingerprint == fingerprint)
 
 
-def _parsed(header: Header, area: bytes) -> dict[int, Slot]:
+def _parsed(header: Sealed, area: bytes) -> dict[int, Slot]:
     """Return the slots that are well-formed, by their number."""
     halves = (area[: header.slot_size], area[header.slot_size :])
     parsed = {number: _parse_slot(half) for number, half in enumerate(halves)}
@@ -220,7 +232,7 @@ def _parsed(header: Header, area: bytes) -> dict[int, Slot]:
     return slots
 
 
-def _settled(header: Header, file_key: bytes, area: bytes, slots: dict[int, Slot], number: int) -> bool:
+def _settled(header: Sealed, file_key: bytes, area: bytes, slots: dict[int, Slot], number: int) -> bool:
     """Tell whether the other slot is erased, or an authentic one of the generation before or after."""
     if number not in slots:
         return _is_zero(area[number * header.slot_size : (number + 1) * header.slot_size])
@@ -228,11 +240,11 @@ def _settled(header: Header, file_key: bytes, area: bytes, slots: dict[int, Slot
     return neighbours and _authentic(header, file_key, slots[number])
 
 
-def _authentic(header: Header, file_key: bytes, slot: Slot) -> bool:
+def _authentic(header: Sealed, file_key: bytes, slot: Slot) -> bool:
     return hmac.compare_digest(slot.mac, _mac(header, file_key, slot.authenticated))
 
 
-def _mac(header: Header, file_key: bytes, content: bytes) -> bytes:
+def _mac(header: Sealed, file_key: bytes, content: bytes) -> bytes:
     return expand(file_key, _LABEL_SLOT + header.digest + content, _MAC_BYTES)
 
 
