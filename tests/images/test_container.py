@@ -358,3 +358,19 @@ def test_into_allocates_no_second_copy(layout):
         tracemalloc.stop()
     assert peak < 1 << 20
     assert np.array_equal(opened, array)
+
+
+def test_sealing_to_bytes_and_opening_take_one_copy_each():
+    array = filled((16, 1024, 1024), "|u1")
+    tracemalloc.start()
+    try:
+        sealed = images.encrypt(array, KEY)
+        sealing = tracemalloc.get_traced_memory()[1] / array.nbytes
+        tracemalloc.reset_peak()
+        opened = images.decrypt(sealed, KEY)
+        opening = tracemalloc.get_traced_memory()[1] / array.nbytes
+    finally:
+        tracemalloc.stop()
+    assert same(opened, array)
+    assert sealing < 1.05
+    assert opening < 2.05  # the sealed bytes are still there

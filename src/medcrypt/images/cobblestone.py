@@ -16,6 +16,7 @@ Source: c2sp.org/chunked-encryption.
 from __future__ import annotations
 
 import hmac
+import io
 import itertools
 import operator
 import os
@@ -120,9 +121,9 @@ def encrypt(
     b'pixels'
     """
     source = as_bytes(data)
-    blob = np.empty(sealed_size(source.size), np.uint8)
-    encrypt_into(key, source, blob, context, salt, threads)
-    return blob.tobytes()
+    return new_bytes(
+        sealed_size(source.size), lambda blob: encrypt_into(key, source, blob, context, salt, threads)
+    )
 
 
 def encrypt_into(
@@ -184,9 +185,9 @@ def decrypt(key: bytes, blob: Buffer, context: bytes = b"", threads: int | None 
         No blob has this length.
     """
     sealed = as_bytes(blob)
-    out = np.empty(plain_size(sealed.size), np.uint8)
-    decrypt_into(key, sealed, out, context, threads)
-    return out.tobytes()
+    return new_bytes(
+        plain_size(sealed.size), lambda plain: decrypt_into(key, sealed, plain, context, threads)
+    )
 
 
 def decrypt_into(
@@ -315,6 +316,17 @@ class Reader:
         """Authenticate the last chunk, which proves where the plaintext ends."""
         if not self._end_verified:
             self.read_chunks(self._last, self._last + 1)
+
+
+def new_bytes(size: int, fill: Callable[[memoryview], object]) -> bytes:
+    """Return bytes that ``fill`` has written.
+
+    A `bytes` object cannot be written to, and turning another buffer into one copies it. `io.BytesIO` lends
+    its memory for writing and then hands the same memory out.
+    """
+    memory = io.BytesIO(bytes(size))
+    fill(memory.getbuffer())
+    return memory.getvalue()
 
 
 def as_bytes(data: Buffer) -> Bytes:

@@ -103,7 +103,7 @@ def encrypt(
     True
     """
     request = Request.of(array, key, cipher, context, metadata, public_metadata, signer, spare_recipients)
-    return seal(request, threads).tobytes()
+    return seal(request, threads)
 
 
 def encrypt_into(
@@ -391,12 +391,12 @@ def metadata_context(header: Header, context: bytes) -> bytes:
     return _LABEL_METADATA + header.prefix_digest + context
 
 
-def seal(request: Request, threads: int | None) -> Bytes:
-    """Return the sealed image as an array, which spares a copy where bytes are not needed."""
+def seal(request: Request, threads: int | None) -> bytes:
+    """Return the sealed image."""
     header = request.new_header()
-    out = np.empty(header.sealed_size, np.uint8)
-    _fill(out, header, request, threads)
-    return out
+    return cobblestone.new_bytes(
+        header.sealed_size, lambda out: _fill(as_writable_bytes(out), header, request, threads)
+    )
 
 
 def _fill(out: Bytes, header: Header, request: Request, threads: int | None) -> None:

@@ -74,7 +74,7 @@ def save(
     """
     request = Request.of(array, key, cipher, context, metadata, public_metadata, signer, spare_recipients)
     with new_file(path, overwrite=overwrite) as file:
-        file.write(seal(request, threads).data)
+        file.write(seal(request, threads))
 
 
 @dataclass(frozen=True)
