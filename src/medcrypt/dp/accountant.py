@@ -151,7 +151,7 @@ class Accountant:
         --------
         >>> from medcrypt import dp
         >>> round(dp.Accountant().compose(dp.Gaussian(1.0)).epsilon(1e-5), 6)
-        4.376778
+        4.377178
         """
         return self.epsilon_bounds(delta)[1]
 
@@ -225,8 +225,13 @@ class Accountant:
             return (0.0 if self._known_by_renyi() else worst), worst
         if self._known_by_renyi():
             return 0.0, max(loss.chernoff_epsilon(math.log(delta)) for loss in losses)
-        bounds = [loss.epsilon_bounds(math.log(delta)) for loss in losses]
-        return max(lo for lo, _ in bounds), max(hi for _, hi in bounds)
+        low, high = losses[0].epsilon_bounds(math.log(delta))
+        for loss in losses[1:]:
+            # The other direction, unless its cheap upper bound already lies below.
+            if loss.chernoff_epsilon(math.log(delta)) > low:
+                other_low, other_high = loss.epsilon_bounds(math.log(delta))
+                low, high = max(low, other_low), max(high, other_high)
+        return low, high
 
     def delta_bounds(self, epsilon: float) -> tuple[float, float]:
         """Return a lower and an upper estimate of delta at ``epsilon``.
@@ -364,7 +369,7 @@ class Accountant:
         losses = []
         for removing in directions:
             terms = [
-                (SampledGaussianCumulant(sigma, event.sampling_rate, removing), count)
+                (SampledGaussianCumulant(sigma, event.sampling_rate, removing, math.inf), count)
                 for event, sigma, count in sampled
             ]
             if symmetric or terms:

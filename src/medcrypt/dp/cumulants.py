@@ -27,6 +27,9 @@ _Complexes = NDArray[np.complex128]
 # exp(-_DIGITS) is the relative size of what a quadrature may leave out: below one unit in the last place.
 _DIGITS = 40.0
 
+# Elements of the (line x quadrature) table computed at a time, so that it stays in the cache.
+_BLOCK = 1 << 15
+
 
 @dataclass(frozen=True)
 class GaussianCumulant:
@@ -91,13 +94,18 @@ class SampledGaussianCumulant:
 
     E r^s is a one-dimensional integral, by the trapezoid rule on the real line. With s = a + i t the
     integrand on the line Im x = d is at most exp(d^2/(2 sigma^2) + |t| d/sigma^2) times the one on the real
-    line (for a > 0 up to the singularity at d = pi sigma^2; for a < 0 and d <= pi sigma^2/2 a factor
-    2^(|a|/2) more), and the rule leaves exp(-2 pi d/h) of that: this gives the step h.
+    line (for a > 0, up to the singularity at d = pi sigma^2), and the rule leaves exp(-2 pi d/h) of that:
+    this gives the step h.
+
+    Outputs beyond ``reach`` are left out: where a tiny q makes E r^s explode through losses that never
+    happen, the transform would be useless. Leaving out outputs of total probability p changes delta by at
+    most p; `Loss` picks a reach with p far below delta.
     """
 
     sigma: float
     q: float
     removing: bool
+    reach: float
 
     def along(self, c: float, t: _Reals) -> _Complexes:
         """Return K(c + i t)."""
@@ -109,7 +117,8 @@ class SampledGaussianCumulant:
         log_peak = float(np.max(log_weight + a * log_r))
         if log_peak > 30.0:
             return self._scaled(a, s_imag, log_weight, log_r, log_peak)
-        return self._from_one(a, s_imag, log_weight, x, excess, log_r, h)
+        tilted = self._tilt(log_weight, x, excess, log_r, h)
+        return self._from_one(a, s_imag, log_weight, log_r, tilted)
 
     def work(self, c: float, t_max: float) -> int:
         """Return the number of quadrature nodes that ``along`` uses for |t| <= t_max."""
@@ -139,15 +148,35 @@ class SampledGaussianCumulant:
 
     def _hills(self, a: float, t_max: float) -> tuple[_Reals, _Reals, float]:
         """Return the ends of the intervals where the integrand counts, and the step to take there."""
-        x = self._survey(a)
-        height = self._log_modulus(x, a)
-        keep = np.flatnonzero(height > np.max(height) - 50.0)
+        x, height = self._survey(a)
+        keep = np.flatnonzero(height >= np.max(height) - 50.0)
         x, height = x[keep], height[keep] - np.max(height)
         ends = np.flatnonzero(np.diff(x) > 2.0 * self.sigma)
         margin = 0.5 * self.sigma
         starts = np.concatenate((x[:1], x[ends + 1])) - margin
         stops = np.concatenate((x[ends], x[-1:])) + margin
         return starts, stops, self._step(a, t_max, x, height)
+
+    def _survey(self, a: float) -> tuple[_Reals, _Reals]:
+        """Return points sigma/4 apart and the log modulus of the integrand there, cut off in a deep valley.
+
+        Beyond ``reach`` the modulus may rise again, to a hill of outputs that never happen; the cut is made only
+        where it is too low for the sharp edge to disturb the trapezoid rule.
+        """
+        low, end = min(a, 0.0) - 10.0 * self.sigma, max(a, 2.0) + 10.0 * self.sigma
+        low, span = max(low, -self.reach), 10.0 * self.sigma
+        while True:
+            high = min(end, self.reach + span)
+            x = np.linspace(low, high, int(4.0 * (high - low) / self.sigma) + 2)
+            height = self._log_modulus(x, a)
+            beyond = int(np.searchsorted(x, self.reach))
+            if beyond >= x.size:
+                return x, height
+            valley = beyond + int(np.argmin(height[beyond:]))
+            deep = height[valley] < np.max(height[: valley + 1]) - _DIGITS
+            if deep or high >= end:
+                return (x[: valley + 1], height[: valley + 1]) if deep else (x, height)
+            span *= 2.0
 
     def _step(self, a: float, t_max: float, x: _Reals, height: _Reals) -> float:
         """Return a step whose aliasing stays below exp(-_DIGITS).
@@ -157,55 +186,31 @@ class SampledGaussianCumulant:
         large t.
         """
         variance = self.sigma**2
-        digits = _DIGITS + (0.35 * -a if a < 0.0 else 0.0)
-        limit = (math.pi if a > 0.0 else 0.5 * math.pi) * variance
-        d = min(self.sigma * math.sqrt(2.0 * digits), limit)
-        simple = 2.0 * math.pi / (digits / d + 0.5 * d / variance + t_max / variance)
-        if t_max * d < digits * variance:
-            return simple
+        d = self.sigma * math.sqrt(2.0 * _DIGITS)
+        if a > 0.0:
+            d = min(d, math.pi * variance)
+            simple = 2.0 * math.pi / (_DIGITS / d + 0.5 * d / variance + t_max / variance)
+            if t_max * d < _DIGITS * variance:
+                return simple
+        else:
+            d = min(d, 0.5 * math.pi * variance)
+            simple = 0.0
         log_odds = (2.0 * x - 1.0) / (2.0 * variance) + math.log(self.q) - math.log1p(-self.q)
         odds = np.exp(np.minimum(log_odds, 50.0))
-        steps = [simple]
-        for shift in (d, 0.5 * d, 0.2 * d, 0.05 * d):
-            turned = odds * np.exp(1j * shift / variance)
-            growth = float(np.max(height + t_max * np.angle(1.0 + turned)))
-            steps.append(2.0 * math.pi * shift / (digits + 0.5 * shift**2 / variance + max(growth, 0.0)))
-        return max(steps)
-
-    def _survey(self, a: float) -> _Reals:
-        """Return points, at most sigma/4 apart wherever the integrand may be large, for a look at it."""
-        low, high = min(a, 0.0) - 10.0 * self.sigma, max(a, 2.0) + 10.0 * self.sigma
-        if high - low <= 1e4 * self.sigma:
-            return np.linspace(low, high, int(4.0 * (high - low) / self.sigma) + 2)
-        # A hill of x -> -x^2/(2 sigma^2) + a log r stands where x = a p(x), p the share of the shifted
-        # Gaussian. From either end the iteration climbs monotonically to the nearest hill.
-        reach = 12.0 * self.sigma
-        lower, upper = self._hill(0.0, a), self._hill(a, a)
-        windows = [
-            np.linspace(centre - reach, centre + reach, 97)
-            for centre in sorted((0.0, 1.0, 2.0, lower, upper))
-        ]
-        return np.unique(np.concatenate(windows))
-
-    def _hill(self, x: float, a: float) -> float:
-        """Iterate x = a p(x)."""
-        for _ in range(200):
-            y = (2.0 * x - 1.0) / (2.0 * self.sigma**2) + math.log(self.q)
-            rest = math.log1p(-self.q)
-            share = 1.0 / (1.0 + math.exp(min(rest - y, 700.0)))
-            target = a * share
-            if a < 0.0:
-                target = 0.5 * (x + target)  # the map falls with x: the mean of both converges
-            if abs(target - x) < 1e-3 * self.sigma:
-                break
-            x = target
-        return x
+        best, shift = simple, d
+        while True:
+            turned = (1.0 + odds * np.exp(1j * shift / variance)) / (1.0 + odds)
+            growth = height + min(a, 0.0) * np.log(np.abs(turned)) + t_max * np.angle(turned)
+            rate = (_DIGITS + max(float(np.max(growth)), 0.0)) / shift + 0.5 * shift / variance
+            if 2.0 * math.pi / rate <= best:
+                return best
+            best, shift = 2.0 * math.pi / rate, 0.5 * shift
 
     def _log_modulus(self, x: _Reals, a: float) -> _Reals:
         """Return log of the weight times (r^a - 1 - a (r - 1)), the part of the integrand that counts."""
         excess, log_r = self._ratio(x)
-        near = np.abs(excess) * (1.0 + abs(a)) < 1e-3
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            near = np.abs(excess) * (1.0 + abs(a)) < 1e-3
             bent = np.log(np.abs(0.5 * a * (a - 1.0)) * excess**2 + 1e-290)
             far = np.logaddexp(a * log_r, np.logaddexp(0.0, math.log(abs(a) + 1e-300) + log_r))
         return np.asarray(np.where(near, bent, far) - 0.5 * (x / self.sigma) ** 2)
@@ -217,9 +222,16 @@ class SampledGaussianCumulant:
         with np.errstate(divide="ignore"):
             return np.asarray(log_peak + np.log(total))
 
-    def _from_one(
-        self, a: float, t: _Reals, log_weight: _Reals, x: _Reals, excess: _Reals, log_r: _Reals, h: float
-    ) -> _Complexes:
+    def _tilt(self, log_weight: _Reals, x: _Reals, excess: _Reals, log_r: _Reals, h: float) -> float:
+        """Return E[log r - (r - 1)]."""
+        weight = np.exp(log_weight)
+        # weight (r - 1) = q (density at x - 1 minus density at x): never a tiny number times a huge one.
+        shifted = -0.5 * ((x - 1.0) / self.sigma) ** 2 + math.log(h / (self.sigma * math.sqrt(2.0 * math.pi)))
+        near = weight * _log1p_minus(np.clip(excess, -0.5, 0.5))
+        far = weight * log_r - self.q * (np.exp(shifted) - weight)
+        return float(np.sum(np.where(np.abs(excess) < 0.5, near, far)))
+
+    def _from_one(self, a: float, t: _Reals, log_weight: _Reals, log_r: _Reals, tilt: float) -> _Complexes:
         """Return log1p of E[r^s - 1 - s (r - 1)], each node from terms of its own size.
 
         With y = s log r = alpha + i beta:  r^s - 1 - s (r - 1) = (e^y - 1 - y) + s (log r - (r - 1)).
@@ -229,24 +241,17 @@ class SampledGaussianCumulant:
         lifted = np.exp(log_weight + alpha)  # weight e^alpha
         grown = np.where(alpha > 1.0, lifted - weight, weight * np.expm1(np.minimum(alpha, 1.0)))
         bent = np.where(np.abs(alpha) < 0.5, weight * _expm1_minus(alpha), grown - weight * alpha)
-        # weight (r - 1) = q (density at x - 1 minus density at x): never the product of a tiny and a huge
-        # number.
-        shifted = -0.5 * ((x - 1.0) / self.sigma) ** 2 + math.log(h / (self.sigma * math.sqrt(2.0 * math.pi)))
-        tilt = np.where(
-            np.abs(excess) < 0.5,
-            weight * _log1p_minus(np.clip(excess, -0.5, 0.5)),
-            weight * log_r - self.q * (np.exp(shifted) - weight),
-        )
-        total_tilt = float(np.sum(tilt))
-        half = 0.5 * np.multiply.outer(t, log_r)
-        sine, cosine = np.sin(half), np.cos(half)
-        real = float(np.sum(bent)) - 2.0 * (sine * sine) @ lifted + a * total_tilt
-        imag = (
-            (2.0 * sine * cosine) @ grown
-            + _sin_minus(2.0 * half, 2.0 * sine * cosine) @ weight
-            + t * total_tilt
-        )
-        return _log1p(real + 1j * imag)
+        level = float(np.sum(bent)) + a * tilt
+        moment = np.empty(t.size, dtype=np.complex128)
+        rows = max(1, _BLOCK // log_r.size)
+        for first in range(0, t.size, rows):
+            some = slice(first, first + rows)
+            half = 0.5 * np.multiply.outer(t[some], log_r)
+            sine, cosine = np.sin(half), np.cos(half)
+            turned = 2.0 * sine * cosine  # sin(beta)
+            moment.real[some] = level - 2.0 * (sine * sine) @ lifted
+            moment.imag[some] = turned @ grown + _sin_minus(2.0 * half, turned) @ weight + t[some] * tilt
+        return _log1p(moment)
 
 
 Cumulant = GaussianCumulant | LaplaceCumulant | SampledGaussianCumulant

@@ -49,7 +49,8 @@ def distributed_discrete_gaussian(
     Examples
     --------
     >>> from medcrypt import dp
-    >>> dp.distributed_discrete_gaussian(sigma=10.0, contributors=10, sensitivity=20.0, dimension=650).rho
+    >>> event = dp.distributed_discrete_gaussian(10.0, contributors=10, sensitivity=20.0, dimension=650)
+    >>> round(event.rho, 12)
     0.2
     """
     sigma, sensitivity = _positive("sigma", sigma), _positive("sensitivity", sensitivity)

@@ -31,7 +31,10 @@ def _real(name: str, value: object) -> float:
     """Return ``value`` as a finite float; a boolean or a string is a mistake, not a number."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a real number, not {type(value).__name__}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must fit in a float") from None
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, not {number}")
     return number
@@ -393,4 +396,6 @@ def from_json(text: str) -> Event:
     try:
         return _from_data(json.loads(text, object_pairs_hook=_unique_fields, parse_constant=_no_constant))
     except RecursionError:
-        raise ValueError("the event nests too deeply") from None
+        raise ValueError("not an event: it nests too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"not an event: {error}") from None

@@ -88,7 +88,7 @@ def gaussian_log_delta(mu: float, epsilon: float) -> float:
     --------
     >>> import math
     >>> round(math.exp(gaussian_log_delta(1.0, 1.0)), 12)
-    0.126936737506
+    0.126936737507
     """
     half = 0.5 * mu
     a, b = epsilon / mu - half, epsilon / mu + half

@@ -21,7 +21,7 @@ Where exp(K) does not fall off (atoms in the loss, or nearly so) the contour is 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ _ALIAS_DIGITS = 36.0  # aliases stay below exp(-36) = 2e-16 of delta
 _DECAYED = 1e-15  # stop where the rest of the line is below this share of the sum
 _WORK = 4_000_000  # limit on (nodes of the line) x (nodes of the quadrature): tenths of a second
 _NODES = 1 << 18  # limit on nodes of the line
+_LEAST_LOG_DELTA = -750.0  # below the least positive double
 _ROUNDING = 1e-12  # allowance for rounding where cancellation along the line is mild
 
 
@@ -66,12 +67,18 @@ class Loss:
         """
         if epsilon >= self.pure_epsilon():
             return -math.inf, -math.inf
+        return self._at_epsilon(epsilon)._log_delta_bounds(epsilon)
+
+    def _log_delta_bounds(self, epsilon: float) -> tuple[float, float]:
+        """Do what `log_delta_bounds` says, with a reach already chosen."""
         closed = self._closed_form()
         if closed is not None:
             value = closed(epsilon)
             return value - 1e-12, min(value + 1e-12, 0.0)
-        ceiling = min(self.chernoff_log_delta(epsilon), 0.0)
-        c = _increasing_root(lambda c: c * (self._saddle_point(c)[0] - epsilon))
+        ceiling = min(self._chernoff_log_delta(epsilon), 0.0)
+        c = _increasing_root(
+            lambda c: c * (self.real(c)[1] - epsilon) - 1.0 - c / (1.0 + c), self._largest_tilt()
+        )
         value, _, error = self._compared(epsilon, c)
         if not error < 0.5:
             return -math.inf, min(ceiling, value + math.log1p(error) if math.isfinite(value) else ceiling)
@@ -79,15 +86,21 @@ class Loss:
 
     def epsilon_bounds(self, log_delta: float) -> tuple[float, float]:
         """Return lower and upper estimates of the least epsilon >= 0 whose log delta is ``log_delta``."""
+        return self._at_delta(log_delta)._epsilon_bounds(log_delta)
+
+    def _epsilon_bounds(self, log_delta: float) -> tuple[float, float]:
+        """Do what `epsilon_bounds` says, with a reach already chosen."""
         closed = self._closed_form()
         if closed is not None:
             if closed(0.0) <= log_delta:
                 return 0.0, 0.0
-            root = _root_of_decreasing(lambda e: closed(e) - log_delta, 0.0, self.chernoff_epsilon(log_delta))
+            ceiling = self._chernoff_epsilon(log_delta)
+            root = _root_of_decreasing(lambda e: closed(e) - log_delta, 0.0, ceiling)
             return root * (1.0 - 1e-12), root * (1.0 + 1e-12)
-        c = _increasing_root(lambda c: log_delta - self._saddle_point(c)[1])
+        c = _increasing_root(lambda c: log_delta - self._saddle_point(c)[1], self._largest_tilt())
         start = self._saddle_point(c)[0]
-        if start < 1e-2 and self.log_delta_bounds(0.0)[1] <= log_delta:
+        # Epsilon is zero only where the whole curve, on its own scale 1/c, begins near the target.
+        if c * start < 3.0 and self._log_delta_bounds(0.0)[1] <= log_delta:
             return 0.0, 0.0
         pure = self.pure_epsilon()
         start = min(max(start, 0.0), pure)
@@ -95,26 +108,36 @@ class Loss:
         value = _root_with_slope(line.log_delta, log_delta, start, pure)
         found, slope, error = self._compared(value, c)
         if not error < 0.5 or not slope < 0.0:
-            return self._least_epsilon(log_delta), min(self.chernoff_epsilon(log_delta), pure)
+            return self._least_epsilon(log_delta), min(self._chernoff_epsilon(log_delta), pure)
         width = 1.5 * (abs(found - log_delta) - math.log1p(-error)) / -slope + 4e-16 * value
         high = value + width
         if width > 1e-3 * value:
-            high = min(high, self.chernoff_epsilon(log_delta))
+            high = min(high, self._chernoff_epsilon(log_delta))
         return max(value - width, self._least_epsilon(log_delta)), min(high, pure)
 
     def pure_epsilon(self) -> float:
-        """Return the epsilon of delta = 0, infinite unless every term is a Laplace mechanism."""
-        if all(isinstance(cumulant, LaplaceCumulant) for cumulant, _ in self.terms):
-            return math.fsum(cumulant.e * count for cumulant, count in self.terms)  # type: ignore[union-attr]
-        return math.inf
+        """Return the epsilon of delta = 0: the largest loss, infinite where there is none.
+
+        Laplace losses end at 1/scale; adding a record to a sampled Gaussian ends at -log(1 - q).
+        """
+        largest = 0.0
+        for cumulant, count in self.terms:
+            if isinstance(cumulant, LaplaceCumulant):
+                largest += count * cumulant.e
+            elif isinstance(cumulant, SampledGaussianCumulant) and not cumulant.removing:
+                largest -= count * math.log1p(-cumulant.q)
+            else:
+                return math.inf
+        return largest
 
     def _least_epsilon(self, log_delta: float) -> float:
         """Return a lower bound from the atom of the largest loss: n Laplace mechanisms reach it with 2^-n."""
-        pure, count = self.pure_epsilon(), sum(count for _, count in self.terms)
-        log_ratio = log_delta + count * math.log(2.0)
-        if math.isinf(pure) or log_ratio >= 0.0:
+        if not all(isinstance(cumulant, LaplaceCumulant) for cumulant, _ in self.terms):
             return 0.0
-        return max(pure + math.log1p(-math.exp(log_ratio)), 0.0) * (1.0 - 1e-15)
+        log_ratio = log_delta + sum(count for _, count in self.terms) * math.log(2.0)
+        if log_ratio >= 0.0:
+            return 0.0
+        return max(self.pure_epsilon() + math.log1p(-math.exp(log_ratio)), 0.0) * (1.0 - 1e-15)
 
     def chernoff_epsilon(self, log_delta: float) -> float:
         """Return the least epsilon of Chernoff's bound at ``log_delta``: valid, a few percent to large.
@@ -122,19 +145,51 @@ class Loss:
         It is the optimal conversion from Rényi divergences of real order 1 + c (Canonne, Kamath and Steinke
         2020, Proposition 12), minimised over c: any c gives a valid bound, so the search may stop early.
         """
+        return self._at_delta(log_delta)._chernoff_epsilon(log_delta)
+
+    def _chernoff_epsilon(self, log_delta: float) -> float:
+        """Do what `chernoff_epsilon` says, with a reach already chosen."""
 
         def stationary(c: float) -> float:
-            value, slope, _ = self.real(c)
+            value, slope = self.real(c)
             return c * slope - value + math.log1p(c) + log_delta
 
-        c = _increasing_root(stationary)
+        c = _increasing_root(stationary, self._largest_tilt())
         value = self.real(c)[0]
         return max((value + _log_factor(c) - log_delta) / c, 0.0)
 
     def chernoff_log_delta(self, epsilon: float) -> float:
         """Return Chernoff's bound on log delta(epsilon)."""
-        c = _increasing_root(lambda c: c * (self.real(c)[1] - math.log1p(1.0 / c) - epsilon))
+        return self._at_epsilon(epsilon)._chernoff_log_delta(epsilon)
+
+    def _chernoff_log_delta(self, epsilon: float) -> float:
+        """Do what `chernoff_log_delta` says, with a reach already chosen."""
+        c = _increasing_root(
+            lambda c: c * (self.real(c)[1] - math.log1p(1.0 / c) - epsilon), self._largest_tilt()
+        )
         return self.real(c)[0] + _log_factor(c) - c * epsilon
+
+    def _at_delta(self, log_delta: float) -> "Loss":
+        """Return the same loss without outputs whose probability is below exp(-40) delta, all steps together.
+
+        Under either distribution x - 1 or x is normal: P[|x| > 1 + u sigma] <= exp(-u^2/2).
+        """
+        terms: list[tuple[Cumulant, int]] = []
+        for cumulant, count in self.terms:
+            if isinstance(cumulant, SampledGaussianCumulant):
+                u = math.sqrt(2.0 * (math.log(count * len(self.terms)) - log_delta + 40.0))
+                terms.append((replace(cumulant, reach=1.0 + u * cumulant.sigma), count))
+            else:
+                terms.append((cumulant, count))
+        return Loss(tuple(terms))
+
+    def _at_epsilon(self, epsilon: float) -> "Loss":
+        """Return the same for the delta that belongs to ``epsilon``, as far as Chernoff's bound tells."""
+        if not any(isinstance(cumulant, SampledGaussianCumulant) for cumulant, _ in self.terms):
+            return self
+        widest = self._at_delta(_LEAST_LOG_DELTA)
+        ceiling = widest._chernoff_log_delta(epsilon)
+        return self._at_delta(min(max(1.5 * ceiling - 5.0, _LEAST_LOG_DELTA), 0.0))
 
     def along(self, c: float, t: _Reals) -> _Complexes:
         """Return the total K(c + i t)."""
@@ -143,25 +198,32 @@ class Loss:
             total += count * cumulant.along(c, t)
         return total
 
-    def real(self, c: float) -> tuple[float, float, float]:
-        """Return K(c), K'(c) and, to a few digits, K''(c) for real c > 0.
+    def real(self, c: float) -> tuple[float, float]:
+        """Return K(c) and K'(c) for real c > 0; the derivative is the imaginary part a tiny step off the axis."""
+        tiny = 1e-40 * max(c, 1.0)
+        value = self.along(c, np.array([tiny]))[0]
+        return float(value.real), float(value.imag) / tiny
 
-        The imaginary part a tiny step off the axis is the first derivative to all digits, the fall of the
-        real part over a small step is the second.
+    def curvature(self, c: float, slope: float) -> float:
+        """Return K''(c) to several digits, given K'(c).
+
+        The step is small because K may have walls, where c reaches a rare, large loss.
         """
-        tiny, steps = 1e-40 * max(c, 1.0), np.array([1e-4 * c, 1e-6 * c])
-        value = self.along(c, np.concatenate(([tiny], steps)))
-        # The larger step rounds less; the smaller one sees the walls of K, where c reaches a rare, large
-        # loss.
-        curvatures = 2.0 * (value[0].real - value[1:].real) / steps**2
-        return float(value[0].real), float(value[0].imag) / tiny, max(float(np.max(curvatures)), 1e-300)
+        step = 1e-6 * c
+        return max((self.real(c + step)[1] - slope) / step, 1e-300)
+
+    def _largest_tilt(self) -> float:
+        """Return the largest c worth trying: a million standard deviations, from K'(0) = E L ~ Var L/2."""
+        mean = self.real(1e-9)[1]
+        return min(1e6 / math.sqrt(2.0 * mean), 1e15) if mean > 0.0 else 1e15
 
     def _saddle_point(self, c: float) -> tuple[float, float]:
         """Return the epsilon whose saddle is c, and the leading term of log delta there.
 
         The saddle of exp(K(z) - z eps)/(z (z + 1)) solves K'(c) - eps = 1/c + 1/(1 + c).
         """
-        height, slope, curvature = self.real(c)
+        height, slope = self.real(c)
+        curvature = self.curvature(c, slope)
         epsilon = slope - 1.0 / c - 1.0 / (1.0 + c)
         spread = curvature + 1.0 / c**2 + 1.0 / (1.0 + c) ** 2
         return epsilon, height - c * epsilon - math.log(c) - math.log1p(c) - 0.5 * math.log(
@@ -194,7 +256,7 @@ class Loss:
         toward the pole at 0, since on the other side K may grow too fast.
         """
         value, slope, error = _Line.place(self, epsilon, c).log_delta(epsilon)
-        moved = c - 0.6 / math.sqrt(self.real(c)[2] + 1.0 / c**2)
+        moved = c - 0.6 / math.sqrt(self.curvature(c, self.real(c)[1]) + 1.0 / c**2)
         other, _, other_error = _Line.place(self, epsilon, moved).log_delta(epsilon)
         if not (math.isfinite(value) and math.isfinite(other)):
             return value, slope, math.inf
@@ -250,8 +312,8 @@ class _Line:
     @classmethod
     def place(cls, loss: Loss, epsilon: float, c: float) -> "_Line":
         """Put a line through c, with a step that suits ``epsilon``."""
-        height, _, curvature = loss.real(c)
-        step = cls._step(loss, c, height, curvature, epsilon)
+        height, slope = loss.real(c)
+        step = cls._step(loss, c, height, loss.curvature(c, slope), epsilon)
         atoms = _LaplaceAtoms.of(loss, c)
         values, z, remainder = cls._descend(loss, c, height, step, atoms)
         return cls(c, height, step, z, values, remainder, atoms.log_parts if atoms else None)
@@ -387,26 +449,26 @@ def _log_binomial(n: int) -> _Reals:
     return np.asarray(factorials[-1] - factorials - factorials[::-1])
 
 
-def _increasing_root(function: Callable[[float], float]) -> float:
-    """Return c > 0 near the root of an increasing function, from below; for placement, not for results.
+def _increasing_root(function: Callable[[float], float], limit: float) -> float:
+    """Return c in (0, limit] near the root of an increasing function, from below; for placement, not for results.
 
     Good to 0.1 % in c, and to one unit of the function, which is a logarithm: K may rise like a wall at the
     root. Works on log c: a bracket by factors that grow, then false position (Illinois) with bisection in
     between.
     """
-    low = high = 1.0
-    at_low = at_high = function(1.0)
+    low = high = min(1.0, limit)
+    at_low = at_high = function(low)
     factor = 4.0
-    while at_low > 0.0 and low > 1e-200:
+    while at_low > 0.0 and low > 1e-15:
         high, at_high = low, at_low
         low /= factor
         at_low = function(low)
-        factor = min(factor * 2.0, 1e8)
-    while at_high < 0.0 and high < 1e200:
+        factor = min(factor * 2.0, 64.0)
+    while at_high < 0.0 and high < limit:
         low, at_low = high, at_high
-        high *= factor
+        high = min(high * factor, limit)
         at_high = function(high)
-        factor = min(factor * 2.0, 1e8)
+        factor = min(factor * 2.0, 64.0)
     if not at_low < 0.0 <= at_high:
         return low if at_low >= 0.0 else high
     log_low, log_high = math.log(low), math.log(high)
