@@ -17,6 +17,7 @@ import pytest
 
 from medcrypt import Identity, SecretKey, images
 from medcrypt.cli import main
+from medcrypt.integrations import files
 from medcrypt.integrations.files import SealedFile
 
 CT = Path(pydicom.data.__file__).parent / "test_files" / "CT_small.dcm"
@@ -154,8 +155,9 @@ def test_standard_streams_carry_any_bytes(
 
 @pytest.mark.usefixtures("ward")
 def test_nothing_unverified_reaches_standard_output(
-    stdin: Stdin, capsysbinary: pytest.CaptureFixture[bytes]
+    stdin: Stdin, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(files, "BLOCK", 16384)  # so that good blocks come before the bad one
     main(["encrypt", "scan.bin", "-i", "ward.key"])
     sealed = bytearray(Path("scan.bin.mcrypt").read_bytes())
     sealed[-1] ^= 1  # only the last chunk is wrong
@@ -506,10 +508,11 @@ def test_ciphertext_is_not_written_to_a_terminal() -> None:
     try:
         done = subprocess.run(
             [sys.executable, "-m", "medcrypt", "encrypt", "-i", "ward.key"],
-            input=SCAN,
+            input=b"pixels",
             stdout=screen,
             stderr=subprocess.PIPE,
             check=False,
+            timeout=60,
         )
         os.set_blocking(keyboard, False)
         with pytest.raises(BlockingIOError):

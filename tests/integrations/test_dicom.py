@@ -188,6 +188,15 @@ def test_a_folder_of_studies_comes_back_and_strangers_are_named(tmp_path: Path) 
     assert caught.value.exceptions[0].__notes__[0].endswith("README")
 
 
+def test_other_sealed_files_in_a_folder_are_not_opened_as_dicom(tmp_path: Path) -> None:
+    sealed = images.encrypt(np.zeros(10, np.uint8), KEY, metadata={"content": "file", "filename": "x"})
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x.mcrypt").write_bytes(sealed)
+    with pytest.raises(ExceptionGroup):
+        dicom.unseal_folder(tmp_path / "in", KEY, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_pydicom_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(ImportError, match=r"medcrypt\[dicom\]"):

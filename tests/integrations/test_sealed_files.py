@@ -218,6 +218,14 @@ def test_what_is_not_authentic_writes_nothing(tmp_path: Path, change: str) -> No
     assert not list(tmp_path.iterdir())
 
 
+def test_an_empty_file_is_authenticated_too(tmp_path: Path) -> None:
+    sealed = bytearray(files.seal_bytes(b"", KEY))
+    sealed[-1] ^= 1
+    with files.open_file(bytes(sealed), KEY) as file, pytest.raises(AuthenticationError):
+        file.save(tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
 def test_several_keys_are_tried(tmp_path: Path) -> None:
     sealed = files.seal_bytes(b"data", KEY)
     with files.open_file(sealed, [SecretKey.generate(), Identity.generate(), KEY]) as file:
