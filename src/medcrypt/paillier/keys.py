@@ -20,10 +20,14 @@ import numpy.typing as npt
 
 from medcrypt.durable import new_file
 from medcrypt.errors import InvalidCiphertextError, InvalidKeyError
-from medcrypt.paillier.arithmetic import FixedBase, Group, SplitGroup
+from medcrypt.keys import Passphrase, files
+from medcrypt.paillier import jwk
+from medcrypt.paillier.arithmetic import FixedBase, Group, Residues, SplitGroup
 from medcrypt.paillier.arrays import EncryptedArray
 from medcrypt.paillier.encryption import EncryptionKey
 from medcrypt.paillier.primes import random_blum_prime
+from medcrypt.paillier.proofs import RingPedersen, blum, factors
+from medcrypt.paillier.safe_primes import random_safe_prime
 from medcrypt.paillier.soundness import (
     MAX_BITS,
     check_modulus,
@@ -39,9 +43,12 @@ __all__ = ["PrivateKey", "PublicKey", "generate_keypair"]
 _PUBLIC_MAGIC, _PRIVATE_MAGIC, _VERSION = b"MCPP", b"MCPS", 1
 _KEY_HEADER = struct.Struct(">4sBH")  # magic, version, bits
 _FINGERPRINT_DOMAIN = b"medcrypt/paillier/fingerprint/v1"
+_FILE_KIND, _KEY_FILE_START = "paillier-private-key", b"# medcrypt"  # of a key file under a passphrase
 
 
-def generate_keypair(bits: int = 3072, *, insecure: bool = False) -> "tuple[PublicKey, PrivateKey]":
+def generate_keypair(
+    bits: int = 3072, *, safe_primes: bool = False, insecure: bool = False
+) -> "tuple[PublicKey, PrivateKey]":
     """Generate a key pair from operating-system randomness.
 
     n = p q for two primes of bits / 2 bits each, both 3 modulo 4, with gcd(p - 1, q - 1) = 2 and
@@ -52,6 +59,8 @@ def generate_keypair(bits: int = 3072, *, insecure: bool = False) -> "tuple[Publ
     bits
         Exact length of n, a multiple of 16 up to 8192. 3072 gives 128 bits of security (SP 800-57), 2048
         gives 112.
+    safe_primes
+        Draw primes p = 2 p' + 1 with p' prime, as threshold keys need them. Much slower.
     insecure
         Allow less than 2048 bits (at least 64), for tests. The environment variable
         ``MEDCRYPT_ALLOW_INSECURE_KEYS=1`` does the same.
@@ -79,8 +88,9 @@ def generate_keypair(bits: int = 3072, *, insecure: bool = False) -> "tuple[Publ
     if not minimum <= length <= MAX_BITS or length % 16:
         raise ValueError(f"bits must be a multiple of 16 between {minimum} and {MAX_BITS}")
     half = length // 2
+    draw = random_safe_prime if safe_primes else random_blum_prime
     while True:
-        p, q = sorted((random_blum_prime(half), random_blum_prime(half)))
+        p, q = sorted((draw(half), draw(half)))
         if math.gcd(p - 1, q - 1) == 2 and q - p > least_distance(half):
             break
     private = PrivateKey._of_primes(p, q)
@@ -96,7 +106,7 @@ class PublicKey(EncryptionKey):
         The modulus.
     trusted
         State that n is the product of two Blum primes with gcd(p - 1, q - 1) = 2, because you generated the
-        key or verified its proof by other means. Only then does the key encrypt with short exponents;
+        key; `verify` states it for a key whose owner proves it. Only then does the key encrypt with short exponents;
         without, it computes r^n, which is sound for every n. Trust is not part of a key's bytes.
     insecure
         Accept less than 2048 bits, as in `generate_keypair`.
@@ -108,7 +118,8 @@ class PublicKey(EncryptionKey):
 
     Notes
     -----
-    These checks catch accidents. That n is well formed is proved by its owner, not found by looking.
+    These checks catch accidents. That n is well formed is proved by its owner (`PrivateKey.prove`,
+    `PublicKey.verify`), not found by looking.
 
     Examples
     --------
@@ -192,7 +203,13 @@ class PublicKey(EncryptionKey):
 
     @classmethod
     def from_bytes(
-        cls, data: bytes | bytearray | memoryview, trusted: bool = False, *, insecure: bool = False
+        cls,
+        data: bytes | bytearray | memoryview,
+        trusted: bool = False,
+        *,
+        proof: bytes | None = None,
+        context: bytes = b"",
+        insecure: bool = False,
     ) -> "PublicKey":
         """Read a key and check it.
 
@@ -201,6 +218,130 @@ class PublicKey(EncryptionKey):
         data
             What `to_bytes` made.
         trusted, insecure
+            As for the class.
+        proof, context
+            What the owner's `PrivateKey.prove` made, as for `verify`: the key is then trusted.
+
+        Returns
+        -------
+        PublicKey
+            The key.
+
+        Raises
+        ------
+        InvalidKeyError
+            If the bytes are no public key in this format, the modulus fails its checks, or the proof does
+            not hold.
+
+        Examples
+        --------
+        >>> public, private = generate_keypair(256, insecure=True)
+        >>> PublicKey.from_bytes(public.to_bytes(), insecure=True) == public
+        True
+        >>> PublicKey.from_bytes(public.to_bytes(), proof=private.prove(), insecure=True).trusted
+        True
+        """
+        (n,) = _parse_key(data, _PUBLIC_MAGIC, (1,))
+        key = cls(n, trusted=trusted, insecure=insecure)
+        return key if proof is None else key.verify(proof, context=context)
+
+    def verify(self, proof: bytes, *, context: bytes = b"") -> "PublicKey":
+        """Verify the owner's proof that n is the product of two Blum primes, with gcd(n, phi(n)) = 1.
+
+        Parameters
+        ----------
+        proof
+            What `PrivateKey.prove` made.
+        context
+            What the proof must be bound to: agree on it with the owner, such as both names and the session.
+
+        Returns
+        -------
+        PublicKey
+            The same key, trusted: it encrypts with short exponents.
+
+        Raises
+        ------
+        InvalidKeyError
+            If the proof is malformed or does not hold for this key and context.
+
+        Notes
+        -----
+        See `medcrypt.paillier.proofs` for what it proves and why. It says nothing about how long the factors
+        are (`verify_no_small_factor` does), nor who the owner is.
+
+        Examples
+        --------
+        >>> public, private = generate_keypair(256, insecure=True)
+        >>> received = PublicKey(public.n, insecure=True)
+        >>> received.trusted, received.verify(private.prove()).trusted
+        (False, True)
+        """
+        blum.verify(self._n, proof, context)
+        return PublicKey(self._n, trusted=True, insecure=self._insecure)
+
+    def verify_no_small_factor(self, proof: bytes, parameters: RingPedersen, *, context: bytes = b"") -> None:
+        """Verify the owner's proof that both factors of n are long: above 2^767 for 3072 bits.
+
+        Parameters
+        ----------
+        proof
+            What `PrivateKey.prove_no_small_factor` made.
+        parameters
+            **Your own**, made by `proofs.RingPedersen.generate`. Whoever knows the factors of their modulus
+            can prove anything.
+        context
+            What the proof must be bound to.
+
+        Raises
+        ------
+        InvalidKeyError
+            If the proof is malformed or does not hold for this key, these parameters and this context.
+
+        Notes
+        -----
+        The statement is about some n = p q; only together with `verify` are p and q primes. The bound is
+        sqrt(n) / 2^769, which says nothing for the short keys of tests.
+
+        Examples
+        --------
+        >>> from medcrypt.paillier.proofs import RingPedersen
+        >>> public, private = generate_keypair(256, insecure=True)
+        >>> mine = RingPedersen.generate(256, insecure=True)
+        >>> public.verify_no_small_factor(private.prove_no_small_factor(mine), mine)
+        """
+        factors.verify(self._n, proof, parameters, context)
+
+    def to_jwk(self, kid: str = "medcrypt") -> str:
+        """Return the key as the JSON text that python-phe's command line reads and writes.
+
+        Parameters
+        ----------
+        kid
+            A name for the key.
+
+        Returns
+        -------
+        str
+            A JSON object with `kty` "DAJ", `alg` "PAI-GN1" and n in base64url.
+
+        Examples
+        --------
+        >>> public, _ = generate_keypair(256, insecure=True)
+        >>> PublicKey.from_jwk(public.to_jwk(), insecure=True) == public
+        True
+        """
+        return jwk.write_public(self._n, kid)
+
+    @classmethod
+    def from_jwk(cls, text: str | bytes, *, insecure: bool = False) -> "PublicKey":
+        """Read a JSON key and check it; not trusted.
+
+        Parameters
+        ----------
+        text
+            What `to_jwk`, or python-phe's command line, made.
+        insecure
             As for the class.
 
         Returns
@@ -211,16 +352,13 @@ class PublicKey(EncryptionKey):
         Raises
         ------
         InvalidKeyError
-            If the bytes are no public key in this format, or the modulus fails its checks.
+            If the text is no such key, or the modulus fails its checks.
 
         Examples
         --------
-        >>> public, _ = generate_keypair(256, insecure=True)
-        >>> PublicKey.from_bytes(public.to_bytes(), insecure=True) == public
-        True
+        See `to_jwk`.
         """
-        (n,) = _parse_key(data, _PUBLIC_MAGIC, (1,))
-        return cls(n, trusted=trusted, insecure=insecure)
+        return cls(jwk.read_public(text), insecure=insecure)
 
     def __eq__(self, other: object) -> bool:
         return self._n == other.n if isinstance(other, PublicKey) else NotImplemented
@@ -238,10 +376,10 @@ class PublicKey(EncryptionKey):
     def _public_half(self) -> "PublicKey":
         return self
 
-    def _nth_powers(self, units: list[int]) -> list[int]:
+    def _nth_powers(self, units: list[int]) -> Residues:
         return self.group.nth_powers(units)
 
-    def _short_powers(self, exponents: list[int]) -> list[int]:
+    def _short_powers(self, exponents: bytearray) -> Residues:
         return self._table.powers(exponents)
 
 
@@ -376,7 +514,7 @@ class PrivateKey(EncryptionKey):
             raise TypeError(f"expected an EncryptedArray, not {type(encrypted).__name__}")
         if encrypted.public != self._public:
             raise InvalidCiphertextError("the array is encrypted under another key")
-        plaintexts = self._decrypt(list(encrypted.ciphertexts))
+        plaintexts = self._decrypt(encrypted.residues)
         packing, terms = encrypted.packing, encrypted.terms
         return packing.decode_integers(plaintexts, encrypted.size, terms, self.bits).reshape(encrypted.shape)
 
@@ -405,6 +543,101 @@ class PrivateKey(EncryptionKey):
         1
         """
         return self._decrypt([operator.index(c)])[0]
+
+    def prove(self, *, context: bytes = b"") -> bytes:
+        """Prove that n is the product of two Blum primes with gcd(n, phi(n)) = 1, and tell nothing else.
+
+        Parameters
+        ----------
+        context
+            What the proof is bound to, such as the names of both parties and the session.
+
+        Returns
+        -------
+        bytes
+            The proof, 52.6 kB for 3072 bits, for `PublicKey.verify`.
+
+        Examples
+        --------
+        See `PublicKey.verify`.
+        """
+        return blum.prove(self._p, self._q, context)
+
+    def prove_no_small_factor(self, parameters: RingPedersen, *, context: bytes = b"") -> bytes:
+        """Prove that the factors of n are long, and tell nothing else.
+
+        Parameters
+        ----------
+        parameters
+            The verifier's, from `proofs.RingPedersen.from_bytes`, which verified that they hide.
+        context
+            What the proof is bound to.
+
+        Returns
+        -------
+        bytes
+            The proof, for `PublicKey.verify_no_small_factor`.
+
+        Raises
+        ------
+        ValueError
+            If the parameters share a factor with n.
+
+        Examples
+        --------
+        See `PublicKey.verify_no_small_factor`.
+        """
+        return factors.prove(self._p, self._q, parameters, context)
+
+    def to_jwk(self, kid: str = "medcrypt") -> str:
+        """Return the **secret** key as the JSON text that python-phe's command line reads and writes.
+
+        Parameters
+        ----------
+        kid
+            A name for the key.
+
+        Returns
+        -------
+        str
+            A JSON object with `kty` "DAJ", p, q and the public key. Not encrypted.
+
+        Examples
+        --------
+        >>> _, private = generate_keypair(256, insecure=True)
+        >>> PrivateKey.from_jwk(private.to_jwk(), insecure=True) == private
+        True
+        """
+        return jwk.write_private(self._public.n, self._p, self._q, kid)
+
+    @classmethod
+    def from_jwk(cls, text: str | bytes, *, insecure: bool = False) -> "PrivateKey":
+        """Read a JSON key and check everything, as `from_bytes` does.
+
+        Parameters
+        ----------
+        text
+            What `to_jwk` made. Keys that python-phe generated have other primes and are refused here:
+            `phe.PaillierPrivateKey.from_jwk` reads them.
+        insecure
+            Accept less than 2048 bits.
+
+        Returns
+        -------
+        PrivateKey
+            The key.
+
+        Raises
+        ------
+        InvalidKeyError
+            If anything is wrong.
+
+        Examples
+        --------
+        See `to_jwk`.
+        """
+        _, p, q = jwk.read_private(text)
+        return cls(p, q, insecure=insecure)
 
     def to_bytes(self) -> bytes:
         """Return the secret key in the format that `docs/formats/paillier.md` specifies. Not encrypted.
@@ -457,13 +690,16 @@ class PrivateKey(EncryptionKey):
             raise InvalidKeyError("not a consistent private key")
         return cls(p, q, insecure=insecure)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, passphrase: Passphrase | str | None = None) -> None:
         """Write the key to a new file that only its owner can read (mode 0600).
 
         Parameters
         ----------
         path
             Where to; nothing may be there yet.
+        passphrase
+            Protect the file with it (scrypt, AES-256-GCM: the key files of `medcrypt.keys`). Without one the
+            file is `to_bytes()`.
 
         Raises
         ------
@@ -479,17 +715,28 @@ class PrivateKey(EncryptionKey):
         ...     PrivateKey.load(folder + "/key", insecure=True) == private
         True
         """
+        if passphrase is not None:
+            files.save(path, _FILE_KIND, self.to_bytes(), self._public.fingerprint, passphrase)
+            return
         with new_file(path, mode=0o600) as file:
             file.write(self.to_bytes())
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, insecure: bool = False) -> "PrivateKey":
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        passphrase: Passphrase | str | None = None,
+        insecure: bool = False,
+    ) -> "PrivateKey":
         """Read a key that `save` wrote.
 
         Parameters
         ----------
         path
             The file.
+        passphrase
+            Needed where the file is protected by one.
         insecure
             Accept less than 2048 bits.
 
@@ -501,7 +748,9 @@ class PrivateKey(EncryptionKey):
         Raises
         ------
         InvalidKeyError
-            If the file holds no valid key.
+            If the file holds no valid key, or needs a passphrase.
+        AuthenticationError
+            If the passphrase is wrong or the file was changed.
         OSError
             If it cannot be read.
 
@@ -511,7 +760,12 @@ class PrivateKey(EncryptionKey):
         """
         longest = _KEY_HEADER.size + MAX_BITS // 4
         with Path(path).open("rb") as file:
-            return cls.from_bytes(file.read(longest + 1), insecure=insecure)
+            data = file.read(longest + 1)
+        if data.startswith(_KEY_FILE_START):
+            kind, data = files.load(path, passphrase)
+            if kind != _FILE_KIND:
+                raise InvalidKeyError("the file does not hold a Paillier private key")
+        return cls.from_bytes(data, insecure=insecure)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PrivateKey):
@@ -531,13 +785,13 @@ class PrivateKey(EncryptionKey):
     def _public_half(self) -> PublicKey:
         return self._public
 
-    def _nth_powers(self, units: list[int]) -> list[int]:
+    def _nth_powers(self, units: list[int]) -> Residues:
         return self._group.nth_powers(units)
 
-    def _short_powers(self, exponents: list[int]) -> list[int]:
+    def _short_powers(self, exponents: bytearray) -> Residues:
         return self._group.fixed_base_powers(self._tables, exponents)
 
-    def _decrypt(self, ciphertexts: list[int]) -> list[int]:
+    def _decrypt(self, ciphertexts: list[int] | Residues) -> list[int]:
         """Check, blind and decrypt a batch."""
         group = self._public.group
         if not group.contains(ciphertexts):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from medcrypt.errors import InvalidCiphertextError, InvalidKeyError
+from medcrypt.paillier import jwk
 from medcrypt.paillier.arithmetic import Group, SplitGroup, random_units
 from medcrypt.paillier.keys import PrivateKey, PublicKey, generate_keypair
 from medcrypt.paillier.phe.encoding import EncodedNumber, as_integer, as_number, scale_factor
@@ -142,6 +143,54 @@ class PaillierPublicKey:
         public_key = cls(key.n, insecure=True)  # its length was judged when `key` was made
         public_key._key = key if key.trusted else None
         return public_key
+
+    @classmethod
+    def from_jwk(cls, text: str | bytes, *, insecure: bool = False) -> "PaillierPublicKey":
+        """Read the JSON key of python-phe's command line.
+
+        Parameters
+        ----------
+        text
+            JSON text.
+        insecure
+            As for the class.
+
+        Returns
+        -------
+        PaillierPublicKey
+            The key.
+
+        Raises
+        ------
+        InvalidKeyError
+            If the text is no such key, or as the class.
+
+        Examples
+        --------
+        >>> public = PaillierPublicKey(126869, insecure=True)
+        >>> PaillierPublicKey.from_jwk(public.to_jwk(), insecure=True) == public
+        True
+        """
+        return cls(jwk.read_public(text), insecure=insecure)
+
+    def to_jwk(self, kid: str = "medcrypt") -> str:
+        """Return the JSON key of python-phe's command line.
+
+        Parameters
+        ----------
+        kid
+            A name for the key.
+
+        Returns
+        -------
+        str
+            One JSON object.
+
+        Examples
+        --------
+        See `from_jwk`.
+        """
+        return jwk.write_public(self.n, kid)
 
     def __repr__(self) -> str:
         return f"<PaillierPublicKey {hash(self) & 0xFFFFFFFFFF:010x}>"
@@ -332,6 +381,55 @@ class PaillierPrivateKey:
         private_key = cls.__new__(cls)
         private_key._set(PaillierPublicKey.from_key(key.public), key.p, key.q, key)
         return private_key
+
+    @classmethod
+    def from_jwk(cls, text: str | bytes, *, insecure: bool = False) -> "PaillierPrivateKey":
+        """Read the private JSON key of python-phe's command line, and check its primes.
+
+        Parameters
+        ----------
+        text
+            JSON text.
+        insecure
+            Accept less than 2048 bits.
+
+        Returns
+        -------
+        PaillierPrivateKey
+            The key.
+
+        Raises
+        ------
+        InvalidKeyError
+            If the text is no such key, or as the class.
+
+        Examples
+        --------
+        >>> public, private = generate_paillier_keypair(n_length=256, insecure=True)
+        >>> PaillierPrivateKey.from_jwk(private.to_jwk(), insecure=True) == private
+        True
+        """
+        n, p, q = jwk.read_private(text)
+        return cls(PaillierPublicKey(n, insecure=insecure), p, q)
+
+    def to_jwk(self, kid: str = "medcrypt") -> str:
+        """Return the **secret** key as python-phe's command line writes it.
+
+        Parameters
+        ----------
+        kid
+            A name for the key.
+
+        Returns
+        -------
+        str
+            One JSON object. Not encrypted.
+
+        Examples
+        --------
+        See `from_jwk`.
+        """
+        return jwk.write_private(self.public_key.n, self.p, self.q, kid)
 
     @staticmethod
     def from_totient(public_key: PaillierPublicKey, totient: int) -> "PaillierPrivateKey":
