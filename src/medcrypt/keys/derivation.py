@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import hmac
+from medcrypt._ext.sha512 import HkdfSha512
 
-_HASH_BYTES = 64
+SALT_BYTES = 24
+COMMITMENT_BYTES = 32
+_LABEL = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\x00"
 
 
-def expand(key: bytes | bytearray, info: bytes, length: int) -> bytes:
+def expand(key: bytes | bytearray | HkdfSha512, info: bytes, length: int) -> bytes:
     """Derive ``length`` bytes from a uniform key: HKDF-Expand-SHA-512.
 
     Parameters
     ----------
     key
-        At least 32 uniformly random bytes (the step HKDF-Extract is not needed for such a key).
+        At least 32 uniformly random bytes (the step HKDF-Extract is not needed for such a key); or the same
+        prepared, which pays where a key derives more than once.
     info
         What the derived bytes are for; different ``info`` give independent bytes.
     length
@@ -29,30 +32,19 @@ def expand(key: bytes | bytearray, info: bytes, length: int) -> bytes:
     >>> expand(bytes(32), b"example", 4).hex()
     '69169591'
     """
-    if not 1 <= length <= 255 * _HASH_BYTES:
-        raise ValueError("HKDF-Expand gives 1 to 16320 bytes")
-    block = hmac.digest(key, info + b"\x01", "sha512")
-    output = block
-    counter = 1
-    while len(output) < length:
-        counter += 1
-        block = hmac.digest(key, block + info + bytes([counter]), "sha512")
-        output += block
-    return output[:length]
+    prepared = key if isinstance(key, HkdfSha512) else HkdfSha512(key)
+    return prepared.expand(info, length)
 
 
-SALT_BYTES = 24
-COMMITMENT_BYTES = 32
-_LABEL = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\x00"
-
-
-def cobblestone_keys(key: bytes | bytearray, salt: bytes, context: bytes) -> tuple[bytes, bytes, bytes]:
+def cobblestone_keys(
+    key: bytes | bytearray | HkdfSha512, salt: bytes, context: bytes
+) -> tuple[bytes, bytes, bytes]:
     """Derive AES key, base nonce and commitment of Cobblestone-256 (C2SP chunked encryption v1).
 
     Parameters
     ----------
     key
-        The 32-byte input key.
+        The 32-byte input key, or the same prepared.
     salt
         24 random bytes, new for every encryption under ``key``.
     context
