@@ -80,9 +80,20 @@ def test_random_units_are_units_and_cover_the_group():
     assert set(drawn) == {1, 2, 4, 7, 8, 11, 13, 14}
 
 
-def test_random_exponents_stay_below_their_length():
-    assert all(0 <= s < 8 for s in random_exponents(3, 100))
-    assert len(set(random_exponents(512, 50))) == 50
+@pytest.mark.parametrize("bits", [1, 3, 8, 9, 20, 512])
+def test_random_exponents_fill_their_length_and_stay_below_it(bits):
+    width = -(-bits // 8)
+    drawn = random_exponents(bits, 200)
+    exponents = [int.from_bytes(drawn[i : i + width], "little") for i in range(0, len(drawn), width)]
+    assert len(exponents) == 200
+    assert max(exponents).bit_length() == bits  # the highest bit is set in half of the draws
+    assert bits < 20 or len(set(exponents)) > 190
+
+
+def test_random_exponents_are_wiped_after_use():
+    drawn = random_exponents(40, 5)
+    FixedBase(5, 1009, exponent_bits=40).powers(drawn)
+    assert not any(drawn)
 
 
 def test_the_published_example_decrypts():

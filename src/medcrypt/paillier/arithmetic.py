@@ -1,31 +1,49 @@
 """Arithmetic modulo n^2, in batches: the only file that multiplies ciphertexts.
 
-Everything above it speaks of lists of residues, never of single multiplications, so that a kernel can take
-a whole list at once. The present engine is Python's own integers. **They are not constant time**: how long a
-multiplication or a reduction takes depends on the operands, and a table look-up depends on the exponent.
-Whoever can time single operations of a key holder very precisely is outside what this engine defends against.
+Everything above it speaks of sequences of residues, never of single multiplications, so that the kernels of
+`medcrypt._ext.bignum` take a whole batch at once and spread large ones over threads. Results are `Residues`:
+they stay in the kernels' own form until somebody looks at a number.
 
-Inside a fixed-base power a residue x mod n^2 is held as the pair (a, b) with x = a + b n. Then
-
-    (a1 + b1 n)(a2 + b2 n) = a1 a2 + (a1 b2 + a2 b1) n   (mod n^2),
-
-three products of half the size and two short reductions in place of one long product and one long reduction.
+The kernels are constant time in moduli, residues and secret exponents. Python's integers are not; here they
+carry secrets only where a key is made or set up (a handful of products and reductions of p and q), and where
+plaintexts become numbers.
 """
 
 import math
+import os
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TypeVar, overload
 
-__all__ = ["FixedBase", "Group", "SplitGroup", "random_exponents", "random_units"]
+import numpy as np
+import numpy.typing as npt
 
-# 7 bits a window: a power with a 512-bit exponent is 74 products, and the table takes 9398 to build. Six bits
-# would need 5418 and 86, so 7 is better from the 332nd ciphertext on.
-_WINDOW_BITS = 7
+from medcrypt._ext import bignum
+
+__all__ = ["FixedBase", "Group", "Residues", "SplitGroup", "random_exponents", "random_units"]
+
+# Values below which a second thread costs more than it brings: a product takes microseconds, a power a
+# millisecond or less.
+_PRODUCTS, _POWERS = 1 << 10, 1 << 4
+
+_T = TypeVar("_T")
 
 
-def random_exponents(bits: int, count: int) -> list[int]:
-    """`count` independent uniform integers of at most `bits` bits, from the operating system."""
-    return [secrets.randbits(bits) for _ in range(count)]
+def random_exponents(bits: int, count: int) -> bytearray:
+    """Draw `count` independent uniform integers of at most `bits` bits from the operating system.
+
+    Returns
+    -------
+    bytearray
+        The integers, little-endian, ceil(bits / 8) bytes each. Whoever computes powers with it wipes it.
+    """
+    width = -(-bits // 8)
+    drawn = bytearray(os.urandom(width * count))
+    rows = np.frombuffer(drawn, dtype=np.uint8).reshape(count, width)
+    rows[:, -1] &= 0xFF >> (8 * width - bits)
+    return drawn
 
 
 def random_units(n: int, count: int) -> list[int]:
@@ -38,8 +56,232 @@ def random_units(n: int, count: int) -> list[int]:
     return units
 
 
+class Residues(Sequence[int]):
+    """Residues modulo n^2 in the form of the kernels that made them; integers only when looked at.
+
+    Parameters
+    ----------
+    group
+        The group that they belong to.
+    pairs
+        Groups of lanes, as `medcrypt._ext.bignum.Ring` writes them.
+    count
+        How many residues there are; the lanes after them hold anything.
+
+    Examples
+    --------
+    >>> residues = Group(77).power([2, 3], 5)
+    >>> residues
+    Residues(count=2)
+    >>> list(residues)
+    [32, 243]
+    """
+
+    __slots__ = ("_count", "_integers", "group", "pairs")
+
+    def __init__(self, group: "Group", pairs: npt.NDArray[np.uint64], count: int) -> None:
+        self.group = group
+        self.pairs = pairs
+        self._count = count
+        self._integers: list[int] | None = None
+
+    def to_bytes(self) -> bytes:
+        """Return the least residues, big-endian, `group.width` bytes each."""
+        ring, width = self.group.ring, self.group.width
+
+        def leave(start: int, stop: int) -> bytearray:
+            values = bytearray((stop - start) * width)
+            ring.leave(self.pairs[start // ring.lanes : -(-stop // ring.lanes)], width, values)
+            return values
+
+        return b"".join(_in_parts(leave, self._count, ring.lanes, _PRODUCTS))
+
+    def _as_integers(self) -> list[int]:
+        if self._integers is None:
+            self._integers = _integers(self.to_bytes(), self.group.width)
+        return self._integers
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._as_integers())
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[int]: ...
+    def __getitem__(self, index: int | slice) -> int | list[int]:
+        return self._as_integers()[index]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return self._as_integers() == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # equal to lists, which have none
+
+    def __repr__(self) -> str:
+        return f"Residues(count={self._count})"
+
+
+class Group:
+    """The units modulo n^2, as everybody sees them who knows n only.
+
+    Operations take residues as integers or as `Residues` and return `Residues`.
+
+    Parameters
+    ----------
+    n
+        The modulus of a public key: odd, at least 3.
+
+    Examples
+    --------
+    >>> group = Group(77)
+    >>> list(group.conceal([42], group.nth_powers([23])))
+    [3840]
+    """
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.n_squared = n * n
+        self.n_width = -(-n.bit_length() // 8)
+        self.width = -(-2 * n.bit_length() // 8)
+        self.ring = bignum.Ring(n.to_bytes(self.n_width, "big"))
+
+    def residues(self, values: "Iterable[int] | Residues") -> Residues:
+        """Take integers, or residues of another group of the same n, as residues of this one."""
+        if not isinstance(values, Residues):
+            return self.decode(_fixed_width((x % self.n_squared for x in values), self.width))
+        if values.group is self or (values.group.n == self.n and values.group.ring.path == self.ring.path):
+            return values
+        return self.decode(values.to_bytes())
+
+    def decode(self, data: bytes | bytearray | memoryview, width: int | None = None) -> Residues:
+        """Read big-endian integers of `width` bytes each (by default the width of n^2), modulo n^2."""
+        width, view = width or self.width, memoryview(data)
+        return self._batch(
+            lambda start, stop, out: self.ring.enter(view[start * width : stop * width], width, out),
+            len(view) // width,
+            _PRODUCTS,
+        )
+
+    def are_in_range(self, data: bytes | bytearray | memoryview) -> bool:
+        """Tell whether 0 < x < n^2 for every big-endian integer of `width` bytes."""
+        return bignum.in_range(data, self.width, self.n_squared.to_bytes(self.width, "big"))
+
+    def are_units(self, residues: Residues) -> bool:
+        """Tell whether all residues are invertible: a product is, exactly when each of its factors is."""
+        products = bytearray(self.ring.lanes * self.n_width)
+        self.ring.product(residues.pairs, self.n_width, products)
+        return math.gcd(math.prod(_integers(products, self.n_width)), self.n) == 1
+
+    def contains(self, elements: Sequence[int] | Residues) -> bool:
+        """Tell whether every element is in range and invertible: 0 < x < n^2, and one gcd for all of them."""
+        if isinstance(elements, Residues):
+            return self.are_units(self.residues(elements))
+        if not all(0 < x < self.n_squared for x in elements):
+            return False
+        return self.are_units(self.residues(elements))
+
+    def nth_powers(self, units: Iterable[int]) -> Residues:
+        """Return r^n mod n^2 for every unit r."""
+        return self.power(units, self.n)
+
+    def conceal(self, plaintexts: Iterable[int], masks: Iterable[int] | Residues) -> Residues:
+        """Return (1 + m n) mask mod n^2 for every pair: the ciphertexts, if the masks are n-th residues."""
+        hidden, width, ring = _fixed_width(plaintexts, self.n_width), self.n_width, self.ring
+        xs = self.residues(masks)
+        if len(hidden) != width * len(xs):
+            raise ValueError("as many plaintexts as masks are needed")
+        view = memoryview(hidden)
+        return self._batch(
+            lambda start, stop, out: ring.conceal(
+                self._part(xs, start, stop), view[start * width : stop * width], width, out
+            ),
+            len(xs),
+            _PRODUCTS,
+        )
+
+    def multiply(self, xs: Iterable[int] | Residues, ys: Iterable[int] | Residues) -> Residues:
+        """Return the products x y mod n^2, pair by pair."""
+        first, second = self.residues(xs), self.residues(ys)
+        if len(first) != len(second):
+            raise ValueError("the batches have different lengths")
+        return self._batch(
+            lambda start, stop, out: self.ring.multiply(
+                self._part(first, start, stop), self._part(second, start, stop), out
+            ),
+            len(first),
+            _PRODUCTS,
+        )
+
+    def power(self, xs: Iterable[int] | Residues, exponent: int) -> Residues:
+        """Return x^exponent mod n^2 for every x; the exponent is public. A negative one inverts first."""
+        bases = self.invert(xs) if exponent < 0 else self.residues(xs)
+        encoded = _exponent_bytes(abs(exponent))
+        return self._batch(
+            lambda start, stop, out: self.ring.power(self._part(bases, start, stop), encoded, out),
+            len(bases),
+            _POWERS if exponent.bit_length() > 64 else _PRODUCTS,
+        )
+
+    def invert(self, xs: Iterable[int] | Residues) -> Residues:
+        """Return the inverses modulo n^2: three products each and one inversion for all (Montgomery's trick).
+
+        Raises
+        ------
+        ValueError
+            If one is not invertible.
+        """
+        residues, ring = self.residues(xs), self.ring
+        if len(residues) == 0:
+            return residues
+        pairs = residues.pairs.copy()
+        self._fill_last_lanes(pairs, len(residues))
+        running = np.empty_like(pairs)
+        ring.running_products(pairs, running)
+        last = list(Residues(self, running[-1:], ring.lanes))
+        inverse = self._inverses(last)
+        ring.unwind(running, pairs, inverse.pairs)
+        return Residues(self, running, len(residues))
+
+    def _inverses(self, values: list[int]) -> Residues:
+        """Invert as many values as there are lanes, one by one."""
+        try:
+            return self.residues([pow(x, -1, self.n_squared) for x in values])
+        except ValueError:
+            raise ValueError("a residue is not invertible modulo n^2") from None
+
+    def _fill_last_lanes(self, pairs: npt.NDArray[np.uint64], count: int) -> None:
+        """Put 1 into the lanes of the last group that belong to no residue."""
+        lanes = self.ring.lanes
+        if count % lanes:
+            last = Residues(self, pairs[-1:], count % lanes).to_bytes()
+            self.ring.enter(last, self.width, pairs[-1])
+
+    def _part(self, residues: Residues, start: int, stop: int) -> npt.NDArray[np.uint64]:
+        """Return the groups that hold residues `start` (at the start of a group) to `stop`."""
+        lanes = self.ring.lanes
+        return residues.pairs[start // lanes : -(-stop // lanes)]
+
+    def _batch(
+        self, work: Callable[[int, int, npt.NDArray[np.uint64]], None], count: int, least: int
+    ) -> Residues:
+        """Let `work` write the groups of `count` new residues, in parts."""
+        lanes = self.ring.lanes
+        pairs = np.empty((-(-count // lanes), self.ring.group_words), dtype=np.uint64)
+        _in_parts(
+            lambda start, stop: work(start, stop, pairs[start // lanes : -(-stop // lanes)]),
+            count,
+            lanes,
+            least,
+        )
+        return Residues(self, pairs, count)
+
+
 class FixedBase:
-    """Powers of one fixed base modulo a square, by a table of all digit powers.
+    """Powers of one fixed base modulo a square, by a table of all digit powers that is always read completely.
 
     Row i of the table holds base^(d 2^(w i)) for every digit d of w bits, so that a power is one product for
     each digit of the exponent and no squaring (Brickell, Gordon, McCurley and Wilson, EUROCRYPT 1992).
@@ -49,7 +291,7 @@ class FixedBase:
     base
         The base, reduced modulo `root` squared.
     root
-        The square root of the modulus: n, or a prime factor of n.
+        The square root of the modulus: n, or a prime factor of n. Odd.
     exponent_bits
         The longest exponent that the table can serve.
 
@@ -60,28 +302,23 @@ class FixedBase:
     """
 
     def __init__(self, base: int, root: int, exponent_bits: int) -> None:
-        self._root = root
+        self._group = Group(root)
         self._exponent_bits = exponent_bits
-        self._rows: list[list[tuple[int, int]]] = []
-        step = _split(base, root)
-        for _ in range(0, exponent_bits, _WINDOW_BITS):
-            row = [(1, 0), step]
-            while len(row) <= 1 << _WINDOW_BITS:
-                row.append(_pair_product(row[-1], step, root))
-            step = row.pop()  # base^(2^w): the first power of the next row
-            self._rows.append(row)
+        self._width = -(-exponent_bits // 8)
+        self._comb = bignum.Comb(self._group.ring, self._group.residues([base]).pairs, exponent_bits)
 
-    def powers(self, exponents: Iterable[int]) -> list[int]:
+    def powers(self, exponents: Iterable[int] | bytearray) -> Residues:
         """Return base^e modulo the square for every exponent, each below 2^exponent_bits.
 
         Parameters
         ----------
         exponents
-            Integers in [0, 2^exponent_bits).
+            Integers in [0, 2^exponent_bits), or a bytearray of them as `random_exponents` makes it, which is
+            wiped afterwards.
 
         Returns
         -------
-        list of int
+        Residues
             The powers, in order.
 
         Raises
@@ -89,91 +326,34 @@ class FixedBase:
         ValueError
             If an exponent does not fit the table.
         """
-        return [self._power(exponent) for exponent in exponents]
+        encoded = self.encode(exponents)
+        width, view = self._width, memoryview(encoded)
+        try:
+            return self._group._batch(
+                lambda start, stop, out: self._comb.powers(view[start * width : stop * width], width, out),
+                len(view) // width,
+                _POWERS,
+            )
+        finally:
+            bignum.wipe(encoded)
 
-    def _power(self, exponent: int) -> int:
-        """Multiply the table entries that the digits of one exponent select."""
-        if not 0 <= exponent < 1 << self._exponent_bits:
-            raise ValueError("the exponent does not fit the table")
-        root = self._root
-        product = (1, 0)
-        for row in self._rows:
-            product = _pair_product(product, row[exponent & ((1 << _WINDOW_BITS) - 1)], root)
-            exponent >>= _WINDOW_BITS
-        return product[0] + product[1] * root
-
-
-def _split(x: int, root: int) -> tuple[int, int]:
-    """Write x mod root^2 as (a, b) with x = a + b root and both below root."""
-    b, a = divmod(x % (root * root), root)
-    return a, b
-
-
-def _pair_product(x: tuple[int, int], y: tuple[int, int], root: int) -> tuple[int, int]:
-    """Multiply two residues modulo root^2 that are held as pairs."""
-    (a1, b1), (a2, b2) = x, y
-    carry, a = divmod(a1 * a2, root)
-    return a, (a1 * b2 + a2 * b1 + carry) % root
-
-
-class Group:
-    """The units modulo n^2, as everybody sees them who knows n only.
-
-    Parameters
-    ----------
-    n
-        The modulus of a public key.
-
-    Examples
-    --------
-    >>> group = Group(77)
-    >>> group.conceal([42], group.nth_powers([23]))
-    [3840]
-    """
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-        self.n_squared = n * n
-
-    def nth_powers(self, units: Iterable[int]) -> list[int]:
-        """Return r^n mod n^2 for every unit r."""
-        return [pow(r, self.n, self.n_squared) for r in units]
-
-    def conceal(self, plaintexts: Iterable[int], masks: Iterable[int]) -> list[int]:
-        """Return (1 + m n) mask mod n^2 for every pair: the ciphertexts, if the masks are n-th residues.
-
-        With mask = a + b n the product is a + (b + m a) n, one product of half the size.
-        """
-        n = self.n
-        ciphertexts: list[int] = []
-        for m, mask in zip(plaintexts, masks, strict=True):
-            b, a = divmod(mask, n)
-            ciphertexts.append(a + (b + m * a) % n * n)
-        return ciphertexts
-
-    def multiply(self, xs: Iterable[int], ys: Iterable[int]) -> list[int]:
-        """Return the products x y mod n^2, pair by pair."""
-        return [x * y % self.n_squared for x, y in zip(xs, ys, strict=True)]
-
-    def power(self, xs: Iterable[int], exponent: int) -> list[int]:
-        """Return x^exponent mod n^2 for every x; the exponent is public and not negative."""
-        return [pow(x, exponent, self.n_squared) for x in xs]
-
-    def contains(self, elements: Sequence[int]) -> bool:
-        """Tell whether every element is in range and invertible: 0 < x < n^2, and one gcd for all of them.
-
-        A product is invertible modulo n exactly when each of its factors is.
-        """
-        if not all(0 < x < self.n_squared for x in elements):
-            return False
-        product = 1
-        for x in elements:
-            product = product * (x % self.n) % self.n
-        return math.gcd(product, self.n) == 1
+    def encode(self, exponents: Iterable[int] | bytearray) -> bytearray:
+        """Lay exponents out as `random_exponents` does."""
+        if isinstance(exponents, bytearray):
+            return exponents
+        encoded = bytearray()
+        for exponent in exponents:
+            if not 0 <= exponent < 1 << self._exponent_bits:
+                raise ValueError("the exponent does not fit the table")
+            encoded += exponent.to_bytes(self._width, "little")
+        return encoded
 
 
 class SplitGroup:
     """The units modulo n^2 for the key holder, who computes modulo p^2 and q^2 and recombines.
+
+    A residue that is x modulo p^2 and y modulo q^2 is x E + y F modulo n^2 for two constants: E is 1 modulo p^2
+    and 0 modulo q^2, F the other way round. The same works modulo n for plaintexts.
 
     Parameters
     ----------
@@ -188,47 +368,175 @@ class SplitGroup:
 
     def __init__(self, p: int, q: int) -> None:
         self.n = p * q
-        self._p, self._q = p, q
-        self._p_squared, self._q_squared = p * p, q * q
-        # L_p((1 + n)^(p-1) mod p^2) = (p - 1) q = -q (mod p), and likewise for q.
-        self._h_p = pow(-q, -1, p)
-        self._h_q = pow(-p, -1, q)
-        self._q_inverse = pow(q, -1, p)
-        self._q_squared_inverse = pow(self._q_squared, -1, self._p_squared)
+        self._group = Group(self.n)
+        self._halves = _Half(p, q), _Half(q, p)
+
+    @cached_property
+    def _joiners(self) -> tuple[Residues, Residues]:
+        """E and F, each in every lane: 3 e^2 - 2 e^3 is 1 modulo p^2 and 0 modulo q^2 if e is modulo p and q."""
+        p_half, q_half = self._halves
+        constants = [e * e * (3 - 2 * e) for e in (p_half.idempotent, q_half.idempotent)]
+        first, second = (self._group.residues([c] * self._group.ring.lanes) for c in constants)
+        return first, second
+
+    @cached_property
+    def _plaintext_joiners(self) -> tuple[Residues, Residues]:
+        """E and F modulo n, times what turns the logarithm modulo a prime into the plaintext."""
+        first, second = (
+            self._group.residues([half.log_factor * half.idempotent % self.n] * self._group.ring.lanes)
+            for half in self._halves
+        )
+        return first, second
 
     def fixed_base(self, base: int, exponent_bits: int) -> tuple[FixedBase, FixedBase]:
         """Build the two tables for `fixed_base_powers`."""
-        return FixedBase(base, self._p, exponent_bits), FixedBase(base, self._q, exponent_bits)
+        first, second = (FixedBase(base, half.prime, exponent_bits) for half in self._halves)
+        return first, second
 
-    def fixed_base_powers(self, tables: tuple[FixedBase, FixedBase], exponents: Sequence[int]) -> list[int]:
+    def fixed_base_powers(
+        self, tables: tuple[FixedBase, FixedBase], exponents: Sequence[int] | bytearray
+    ) -> Residues:
         """Return base^e mod n^2 for every exponent, from the two tables."""
-        modulo_p, modulo_q = (table.powers(exponents) for table in tables)
-        return [self._recombine(x, y) for x, y in zip(modulo_p, modulo_q, strict=True)]
+        first, second = tables
+        encoded = first.encode(exponents)
+        return self._join(first.powers(bytearray(encoded)), second.powers(encoded))
 
-    def nth_powers(self, units: Iterable[int]) -> list[int]:
+    def nth_powers(self, units: Iterable[int]) -> Residues:
         """Return r^n mod n^2 for every unit r.
 
         x^p mod p^2 depends on x mod p only, hence r^n = ((r^q mod p)^p mod p^2) there, and likewise for q.
         """
-        p, q = self._p, self._q
-        return [
-            self._recombine(
-                pow(pow(r, q % (p - 1), p), p, self._p_squared),
-                pow(pow(r, p % (q - 1), q), q, self._q_squared),
-            )
-            for r in units
-        ]
+        encoded = _fixed_width(units, self._group.n_width)
+        modulo_p, modulo_q = (half.nth_powers(encoded, self._group.n_width) for half in self._halves)
+        return self._join(modulo_p, modulo_q)
 
-    def decrypt(self, ciphertexts: Iterable[int]) -> list[int]:
+    def decrypt(self, ciphertexts: Iterable[int] | Residues) -> list[int]:
         """Return the plaintext in [0, n) of every ciphertext, by CRT (Paillier 1999, section 7)."""
-        p, q = self._p, self._q
-        plaintexts: list[int] = []
-        for c in ciphertexts:
-            m_p = (pow(c, p - 1, self._p_squared) - 1) // p * self._h_p % p
-            m_q = (pow(c, q - 1, self._q_squared) - 1) // q * self._h_q % q
-            plaintexts.append(m_q + (m_p - m_q) * self._q_inverse % p * q)
-        return plaintexts
+        group, width = self._group, self._group.n_width
+        residues = group.residues(ciphertexts)
+        encoded = residues.to_bytes()
+        modulo_p, modulo_q = (
+            group.decode(half.logs(encoded, group.width), half.group.n_width) for half in self._halves
+        )
+        joined = self._combine(modulo_p, modulo_q, *self._plaintext_joiners)
+        plaintexts = bytearray(len(residues) * width)
+        group.ring.leave_low(joined.pairs, width, plaintexts)
+        integers = _integers(plaintexts, width)
+        bignum.wipe(plaintexts)
+        return integers
 
-    def _recombine(self, x_p: int, x_q: int) -> int:
-        """Return the residue modulo n^2 that is x_p modulo p^2 and x_q modulo q^2 (Garner)."""
-        return x_q + (x_p - x_q) * self._q_squared_inverse % self._p_squared * self._q_squared
+    def _join(self, modulo_p: Residues, modulo_q: Residues) -> Residues:
+        """Return the residues modulo n^2 that are these modulo p^2 and q^2."""
+        first, second = (
+            self._group.decode(part.to_bytes(), part.group.width) for part in (modulo_p, modulo_q)
+        )
+        return self._combine(first, second, *self._joiners)
+
+    def _combine(self, xs: Residues, ys: Residues, x_factor: Residues, y_factor: Residues) -> Residues:
+        """Return x x_factor + y y_factor, the factors being the same in all lanes."""
+        group = self._group
+        return group._batch(
+            lambda start, stop, out: group.ring.combine(
+                group._part(xs, start, stop),
+                x_factor.pairs,
+                group._part(ys, start, stop),
+                y_factor.pairs,
+                out,
+            ),
+            len(xs),
+            _PRODUCTS,
+        )
+
+
+class _Half:
+    """What the key holder does modulo the square of one prime; `other` is the other one."""
+
+    def __init__(self, prime: int, other: int) -> None:
+        self.prime, self._other = prime, other
+        self.group = Group(prime)
+
+    @cached_property
+    def _inverse(self) -> int:
+        """The inverse of the other prime, by Fermat's theorem and constant time."""
+        width = self.group.n_width
+        value = (self._other % self.prime).to_bytes(width, "big")
+        result = bytearray(width)
+        exponent = (self.prime - 2).to_bytes(width, "big")
+        self.group.ring.single_powers(value, width, exponent, result, True)
+        return int.from_bytes(result, "big")
+
+    @property
+    def idempotent(self) -> int:
+        """The residue modulo n that is 1 modulo this prime and 0 modulo the other."""
+        return self._other * self._inverse
+
+    @property
+    def log_factor(self) -> int:
+        """The inverse of L((1 + n)^(p-1) mod p^2) = (p - 1) q = -q (mod p), with L(1 + b p) = b."""
+        return self.prime - self._inverse
+
+    def logs(self, ciphertexts: bytes, width: int) -> bytes:
+        """Return L(c^(p-1) mod p^2) for ciphertexts of `width` bytes, each as wide as the prime."""
+        group, ring, size = self.group, self.group.ring, self.group.n_width
+        exponent, view = (self.prime - 1).to_bytes(size, "big"), memoryview(ciphertexts)
+
+        def work(start: int, stop: int) -> bytearray:
+            pairs = np.empty((-(-(stop - start) // ring.lanes), ring.group_words), dtype=np.uint64)
+            logs = bytearray((stop - start) * size)
+            ring.enter(view[start * width : stop * width], width, pairs)
+            ring.power(pairs, exponent, pairs, True)
+            ring.leave_high(pairs, size, logs)
+            bignum.wipe(pairs)
+            return logs
+
+        return b"".join(_in_parts(work, len(view) // width, group.ring.lanes, _POWERS))
+
+    def nth_powers(self, units: bytes, width: int) -> Residues:
+        """Return (r^q mod p)^p mod p^2 for units of `width` bytes."""
+        ring, size = self.group.ring, self.group.n_width
+        first = (self._other % (self.prime - 1)).to_bytes(size, "big")
+        second, view = self.prime.to_bytes(size, "big"), memoryview(units)
+
+        def work(start: int, stop: int, out: npt.NDArray[np.uint64]) -> None:
+            reduced = bytearray((stop - start) * size)
+            ring.enter(view[start * width : stop * width], width, out)
+            ring.leave_low(out, size, reduced)
+            ring.single_powers(reduced, size, first, reduced, True)
+            ring.enter(reduced, size, out)
+            ring.power(out, second, out, True)
+            bignum.wipe(reduced)
+
+        return self.group._batch(work, len(view) // width, _POWERS)
+
+
+def _fixed_width(values: Iterable[int], width: int) -> bytes:
+    """Encode integers big-endian, `width` bytes each."""
+    return b"".join([x.to_bytes(width, "big") for x in values])
+
+
+def _integers(data: bytes | bytearray, width: int) -> list[int]:
+    """Decode big-endian integers of `width` bytes each."""
+    return [int.from_bytes(data[i : i + width], "big") for i in range(0, len(data), width)]
+
+
+def _exponent_bytes(exponent: int) -> bytes:
+    """Encode an exponent in as few bytes as hold it, one at least."""
+    return exponent.to_bytes(max(-(-exponent.bit_length() // 8), 1), "big")
+
+
+def _in_parts(work: Callable[[int, int], _T], count: int, lanes: int, least: int) -> list[_T]:
+    """Call ``work(start, stop)`` over consecutive ranges that begin at a group, one range a thread."""
+    groups = -(-count // lanes)
+    parts = max(min(_cores(), count // least, groups), 1)
+    if parts == 1:
+        return [work(0, count)] if count else []
+    bounds = [min(groups * part // parts * lanes, count) for part in range(parts + 1)]
+    with ThreadPoolExecutor(parts) as pool:
+        return list(pool.map(work, bounds[:-1], bounds[1:]))
+
+
+def _cores() -> int:
+    """How many processors this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 import numpy as np
 
 from medcrypt.errors import FormatError, InvalidCiphertextError
+from medcrypt.paillier.arithmetic import Residues
 from medcrypt.paillier.packing import Packing
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class EncryptedArray:
     def __init__(
         self,
         public: "PublicKey",
-        ciphertexts: Iterable[int],
+        ciphertexts: Iterable[int] | Residues,
         shape: tuple[int, ...],
         packing: Packing,
         *,
@@ -83,7 +84,7 @@ class EncryptedArray:
         context: bytes = b"",
     ) -> None:
         self._public = public
-        self._ciphertexts = tuple(ciphertexts)
+        self._elements = ciphertexts if isinstance(ciphertexts, Residues) else tuple(ciphertexts)
         self._shape = tuple(int(side) for side in shape)
         self._packing = packing
         self._terms = terms
@@ -97,7 +98,7 @@ class EncryptedArray:
         if terms < 0:
             raise ValueError("terms must not be negative")
         packing.check_terms(terms)
-        if len(self._ciphertexts) != packing.ciphertexts(self.size, public.bits):
+        if len(self._elements) != packing.ciphertexts(self.size, public.bits):
             raise ValueError("the number of ciphertexts does not match the shape, packing and key")
 
     @property
@@ -108,7 +109,23 @@ class EncryptedArray:
     @property
     def ciphertexts(self) -> tuple[int, ...]:
         """The ciphertexts, integers modulo n^2."""
-        return self._ciphertexts
+        return tuple(self._elements)
+
+    @property
+    def residues(self) -> Residues:
+        """The ciphertexts in the form that the kernels compute with.
+
+        Raises
+        ------
+        InvalidCiphertextError
+            If the array was made of integers that are no residues modulo n^2.
+        """
+        if not isinstance(self._elements, Residues):
+            group = self._public.group
+            if not all(0 <= c < group.n_squared for c in self._elements):
+                raise InvalidCiphertextError("a ciphertext is not a unit modulo n^2")
+            self._elements = group.residues(self._elements)
+        return self._elements
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -149,12 +166,12 @@ class EncryptedArray:
     def nbytes(self) -> int:
         """Length of `to_bytes()`."""
         header = _HEADER.size + 8 * self.ndim + 1 + len(self._context)
-        return header + len(self._ciphertexts) * self._public.ciphertext_bytes
+        return header + len(self._elements) * self._public.ciphertext_bytes
 
     def __repr__(self) -> str:
         return (
             f"EncryptedArray(shape={self._shape}, terms={self._terms}/{self._packing.max_terms}, "
-            f"ciphertexts={len(self._ciphertexts)}, key='{self.fingerprint[:8].hex()}')"
+            f"ciphertexts={len(self._elements)}, key='{self.fingerprint[:8].hex()}')"
         )
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -168,7 +185,7 @@ class EncryptedArray:
     def __mul__(self, weight: SupportsIndex) -> "EncryptedArray":
         factor = _as_weight(weight)
         self._packing.check_terms(self._terms * factor)
-        powers = self._public.group.power(self._ciphertexts, factor)
+        powers = self._public.group.power(self.residues, factor)
         return self._replace(powers, terms=self._terms * factor)
 
     __rmul__ = __mul__
@@ -200,8 +217,8 @@ class EncryptedArray:
         >>> private.decrypt(encrypted.rerandomize()).round(6)
         array([1., 2.])
         """
-        masks = self._public.masks(len(self._ciphertexts), "short-exponent" if short else "textbook")
-        return self._replace(self._public.group.multiply(self._ciphertexts, masks), terms=self._terms)
+        masks = self._public.masks(len(self._elements), "short-exponent" if short else "textbook")
+        return self._replace(self._public.group.multiply(self.residues, masks), terms=self._terms)
 
     def to_bytes(self) -> bytes:
         """Return the array in the format that `docs/formats/paillier.md` specifies.
@@ -218,15 +235,14 @@ class EncryptedArray:
         >>> public.encrypt([1.0, 2.0], Packing()).to_bytes()[:4]
         b'MCPA'
         """
-        packing, width = self._packing, self._public.ciphertext_bytes
+        packing = self._packing
         header = _HEADER.pack(
             *(_MAGIC, _VERSION, packing.bits, packing.max_terms, self._terms, packing.clip),
             *(self.fingerprint, self.ndim),
         )
         shape = struct.pack(f">{self.ndim}Q", *self._shape)
         context = bytes([len(self._context)]) + self._context
-        body = [c.to_bytes(width, "big") for c in self._ciphertexts]
-        return b"".join([header, shape, context, *body])
+        return b"".join([header, shape, context, self.residues.to_bytes()])
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview, public: "PublicKey") -> "EncryptedArray":
@@ -274,12 +290,13 @@ class EncryptedArray:
             raise FormatError("the packing does not fit the key") from error
         if len(view) - start != count * width:
             raise FormatError("the length does not match the header")
-        ciphertexts = [int.from_bytes(view[i : i + width], "big") for i in range(start, len(view), width)]
-        if not public.group.contains(ciphertexts):
+        body, group = view[start:], public.group
+        residues = group.decode(body)
+        if not (group.are_in_range(body) and group.are_units(residues)):
             raise InvalidCiphertextError("a ciphertext is not a unit modulo n^2")
-        return cls(public, ciphertexts, shape, packing, terms=terms, context=context)
+        return cls(public, residues, shape, packing, terms=terms, context=context)
 
-    def _replace(self, ciphertexts: Iterable[int], terms: int) -> "EncryptedArray":
+    def _replace(self, ciphertexts: Residues, terms: int) -> "EncryptedArray":
         """Return an array of the same key, shape, packing and context."""
         return EncryptedArray(
             self._public, ciphertexts, self._shape, self._packing, terms=terms, context=self._context
@@ -326,9 +343,9 @@ def add(arrays: Iterable[EncryptedArray]) -> EncryptedArray:
         _check_addable(first, term)
     total = sum(term.terms for term in terms)
     first.packing.check_terms(total)
-    ciphertexts = list(first.ciphertexts)
+    ciphertexts = first.residues
     for term in terms[1:]:
-        ciphertexts = first.public.group.multiply(ciphertexts, term.ciphertexts)
+        ciphertexts = first.public.group.multiply(ciphertexts, term.residues)
     return first._replace(ciphertexts, terms=total)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from medcrypt.paillier.arithmetic import random_exponents, random_units
+from medcrypt.paillier.arithmetic import Residues, random_exponents, random_units
 from medcrypt.paillier.arrays import EncryptedArray
 from medcrypt.paillier.packing import Packing
 
@@ -40,11 +40,11 @@ class EncryptionKey(ABC):
         """The key that the result is encrypted under."""
 
     @abstractmethod
-    def _nth_powers(self, units: list[int]) -> list[int]:
+    def _nth_powers(self, units: list[int]) -> Residues:
         """Return r^n mod n^2 for every unit r."""
 
     @abstractmethod
-    def _short_powers(self, exponents: list[int]) -> list[int]:
+    def _short_powers(self, exponents: bytearray) -> Residues:
         """Return h^s mod n^2 for every short exponent s."""
 
     def encrypt(
@@ -166,7 +166,7 @@ class EncryptionKey(ABC):
         masks = self.masks(1) if r is None else self._nth_powers([self._check_unit(r)])
         return self._conceal([plaintext], masks)[0]
 
-    def masks(self, count: int, mode: Mode | None = None) -> list[int]:
+    def masks(self, count: int, mode: Mode | None = None) -> Residues:
         """Draw random n-th residues: encryptions of zero.
 
         Parameters
@@ -178,8 +178,8 @@ class EncryptionKey(ABC):
 
         Returns
         -------
-        list of int
-            Independent residues modulo n^2. Use each once, and never keep them across a fork.
+        Residues
+            Independent residues modulo n^2, a sequence of integers. Use each once, and never keep them across a fork.
 
         Raises
         ------
@@ -198,7 +198,7 @@ class EncryptionKey(ABC):
             return self._nth_powers(random_units(public.n, count))
         return self._short_powers(random_exponents(public.exponent_bits, count))
 
-    def _conceal(self, plaintexts: list[int], masks: list[int]) -> list[int]:
+    def _conceal(self, plaintexts: list[int], masks: Residues) -> Residues:
         """Hide plaintexts under masks."""
         return self._public_half.group.conceal(plaintexts, masks)
 

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from medcrypt.errors import InvalidCiphertextError, InvalidKeyError
 from medcrypt.paillier import jwk
-from medcrypt.paillier.arithmetic import Group, SplitGroup, random_units
+from medcrypt.paillier.arithmetic import Group, Residues, SplitGroup, random_units
 from medcrypt.paillier.keys import PrivateKey, PublicKey, generate_keypair
 from medcrypt.paillier.phe.encoding import EncodedNumber, as_integer, as_number, scale_factor
 from medcrypt.paillier.primes import is_probable_prime
@@ -253,7 +253,7 @@ class PaillierPublicKey:
             masks = self._group.nth_powers([as_integer(r_value, "r_value") % self.n])
         return self._group.conceal([m], masks)[0]
 
-    def _fresh_masks(self) -> list[int]:
+    def _fresh_masks(self) -> Residues:
         """Draw r^n for one uniform unit r."""
         return self._group.nth_powers(random_units(self.n, 1))
 
