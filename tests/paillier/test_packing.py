@@ -261,3 +261,64 @@ def test_a_missing_or_superfluous_plaintext_is_refused():
     for plaintexts in ([], [0, 0]):
         with pytest.raises(InvalidCiphertextError):
             Packing().decode_integers(plaintexts, 3, 1, 3072)
+
+
+# Unsigned values and headroom
+
+
+@given(data=st.data())
+def test_unsigned_and_roomy_packings_round_trip(data):
+    bits, headroom, max_terms = (data.draw(st.integers(*r)) for r in ((2, 40), (0, 12), (1, 1000)))
+    packing = Packing(1.0, bits, max_terms, signed=data.draw(st.booleans()), headroom=headroom)
+    low = -(1 << (bits + headroom - 1)) if packing.signed else 0
+    high = low + (1 << (bits + headroom)) - 1
+    values = data.draw(st.lists(st.integers(low, high) | st.sampled_from([low, high]), max_size=20))
+    plaintexts = packing.encode_integers(np.array(values, dtype=np.int64), 512)
+    assert packing.decode_integers(plaintexts, len(values), 1, 512).tolist() == values
+    many = [m * max_terms for m in plaintexts]
+    assert packing.decode_integers(many, len(values), max_terms, 512).tolist() == [
+        max_terms * v for v in values
+    ]
+    for out in (low - 1, high + 1):
+        with pytest.raises(ValueError, match="integers must be"):
+            packing.encode_integers(np.array([out]), 512)
+
+
+def test_unsigned_reals_use_all_levels():
+    packing = Packing(clip=2.0, bits=8, signed=False)
+    assert packing.levels == 255
+    assert packing.quantise([0.0, 1.0, 2.0]).tolist() == [0, 128, 255]
+    assert packing.dequantise(np.array([0, 255])).tolist() == [0.0, 2.0]
+    assert packing.encode([2.0, 0.0, 2.0], 64) == [255 | 255 << 24]
+    with pytest.raises(ValueError, match="beyond the clip"):
+        packing.quantise([-0.001])
+    assert packing.quantise([-0.001, 3.0], saturate=True).tolist() == [0, 255]
+
+
+def test_headroom_widens_integers_and_leaves_the_scale():
+    plain, roomy = Packing(8.0, 16, 10), Packing(8.0, 16, 10, headroom=4)
+    assert roomy.slot_bits == plain.slot_bits + 4
+    assert roomy.levels == plain.levels
+    assert roomy.quantise([1.5, -8.0]).tolist() == plain.quantise([1.5, -8.0]).tolist()
+    noisy = np.array([2**15 + 1000, -(2**15) - 1000])
+    with pytest.raises(ValueError, match="integers must be"):
+        plain.encode_integers(noisy, 512)
+    assert roomy.decode_integers(roomy.encode_integers(noisy, 512), 2, 1, 512).tolist() == noisy.tolist()
+    with pytest.raises(ValueError, match="beyond the clip"):
+        roomy.quantise([8.5])
+
+
+def test_the_reals_of_a_roomy_packing_stay_within_the_clip():
+    with pytest.raises(ValueError, match="63"):
+        Packing(bits=53, max_terms=1, headroom=11)
+    assert Packing(bits=53, max_terms=1, headroom=10).slot_bits == 63
+    with pytest.raises(ValueError, match="headroom"):
+        Packing(headroom=-1)
+    for bad in (True, 1.0, "1"):
+        with pytest.raises(TypeError):
+            Packing(headroom=bad)
+    for bad in (1, None, "yes"):
+        with pytest.raises(TypeError, match="signed"):
+            Packing(signed=bad)
+    assert Packing(signed=np.bool_(False)) == Packing(signed=False)
+    assert Packing(signed=False) != Packing()

@@ -8,9 +8,18 @@ Whoever holds the `PrivateKey` can decrypt every single upload, not only the sum
 receives nothing but sums.
 """
 
-from medcrypt.paillier.arrays import EncryptedArray, add
+from medcrypt.paillier.arrays import EncryptedArray, add, concatenate
 from medcrypt.paillier.encryption import EncryptionKey
 from medcrypt.paillier.keys import PrivateKey, PublicKey, generate_keypair
 from medcrypt.paillier.packing import Packing
 
-__all__ = ["EncryptedArray", "EncryptionKey", "Packing", "PrivateKey", "PublicKey", "add", "generate_keypair"]
+__all__ = [
+    "EncryptedArray",
+    "EncryptionKey",
+    "Packing",
+    "PrivateKey",
+    "PublicKey",
+    "add",
+    "concatenate",
+    "generate_keypair",
+]

@@ -4,7 +4,7 @@ import math
 import operator
 import struct
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING, NoReturn, SupportsIndex
 
 import numpy as np
 
@@ -15,11 +15,13 @@ from medcrypt.paillier.packing import Packing
 if TYPE_CHECKING:
     from medcrypt.paillier.keys import PublicKey
 
-__all__ = ["EncryptedArray", "add"]
+__all__ = ["EncryptedArray", "add", "concatenate"]
 
-_MAGIC, _VERSION = b"MCPA", 1
+_MAGIC = b"MCPA"
 # magic, version, bits, max_terms, terms, clip, key fingerprint, number of dimensions; all big-endian
 _HEADER = struct.Struct(">4sBBQQd32sB")
+# Version 2, only for what version 1 cannot say: two bytes more before the shape, signed (0 or 1) and headroom.
+_EXTENSION = struct.Struct(">BB")
 _MAX_DIMENSIONS = 32
 _MAX_ELEMENTS = 1 << 40  # bound on the product of the non-zero dimensions, so that numpy can hold the shape
 _MAX_CONTEXT = 255
@@ -165,7 +167,7 @@ class EncryptedArray:
     @property
     def nbytes(self) -> int:
         """Length of `to_bytes()`."""
-        header = _HEADER.size + 8 * self.ndim + 1 + len(self._context)
+        header = _HEADER.size + len(_extension(self._packing)) + 8 * self.ndim + 1 + len(self._context)
         return header + len(self._elements) * self._public.ciphertext_bytes
 
     def __repr__(self) -> str:
@@ -179,8 +181,74 @@ class EncryptedArray:
 
     def __add__(self, other: object) -> "EncryptedArray":
         if not isinstance(other, EncryptedArray):
-            return NotImplemented
+            raise TypeError(
+                f"only an encrypted array can be added, not {type(other).__name__}: encrypt it first, "
+                "and add up several with medcrypt.paillier.add"
+            )
         return add([self, other])
+
+    __radd__ = __add__
+
+    def __sub__(self, other: object) -> NoReturn:
+        raise TypeError("encrypted arrays cannot be subtracted: encrypt the negated values and add them")
+
+    __rsub__ = __neg__ = __sub__
+
+    def __truediv__(self, other: object) -> NoReturn:
+        raise TypeError("encrypted arrays cannot be divided: divide after decryption")
+
+    __floordiv__ = __mod__ = __truediv__
+
+    def __matmul__(self, other: object) -> NoReturn:
+        raise TypeError(
+            "values that share a ciphertext have no matrix products: see medcrypt.paillier.linear_algebra"
+        )
+
+    __rmatmul__ = __matmul__
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("encrypted arrays cannot be compared: compare their bytes, or decrypt them")
+
+    __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__
+
+    __hash__ = None  # type: ignore[assignment]  # as for numpy's arrays
+
+    def __bool__(self) -> bool:
+        raise TypeError("an encrypted array is neither true nor false: decrypt it")
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError("single values share a ciphertext: take slices at ciphertext boundaries, or decrypt")
+
+    __contains__ = None
+
+    def __array__(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("an encrypted array has no values for numpy: decrypt it")
+
+    def __len__(self) -> int:
+        if not self._shape:
+            raise TypeError("an array without dimensions has no length")
+        return self._shape[0]
+
+    def __getitem__(self, key: slice) -> "EncryptedArray":
+        """Take a range along the first axis that begins and ends between ciphertexts."""
+        if not isinstance(key, slice) or not self._shape:
+            raise TypeError("only slices along the first axis can be taken: single values share a ciphertext")
+        start, stop, step = key.indices(self._shape[0])
+        stop = max(start, stop)
+        if step != 1:
+            raise ValueError("a slice of an encrypted array has no step")
+        inner, slots = math.prod(self._shape[1:]), self._packing.slots(self._public.bits)
+        first, last = start * inner, stop * inner
+        if first != last and (first % slots or (last % slots and last != self.size)):
+            raise ValueError(
+                f"a slice must begin and end between ciphertexts, which hold {slots} values each; "
+                f"this one goes from value {first} to {last}"
+            )
+        width, data = self._public.ciphertext_bytes, self.residues.to_bytes()
+        elements = self._public.group.decode(data[first // slots * width : -(-last // slots) * width])
+        if first == last:
+            elements = self._public.group.residues([])
+        return self._replace(elements, terms=self._terms, shape=(stop - start, *self._shape[1:]))
 
     def __mul__(self, weight: SupportsIndex) -> "EncryptedArray":
         factor = _as_weight(weight)
@@ -236,16 +304,19 @@ class EncryptedArray:
         b'MCPA'
         """
         packing = self._packing
+        extension = _extension(packing)
         header = _HEADER.pack(
-            *(_MAGIC, _VERSION, packing.bits, packing.max_terms, self._terms, packing.clip),
+            *(_MAGIC, 2 if extension else 1, packing.bits, packing.max_terms, self._terms, packing.clip),
             *(self.fingerprint, self.ndim),
         )
         shape = struct.pack(f">{self.ndim}Q", *self._shape)
         context = bytes([len(self._context)]) + self._context
-        return b"".join([header, shape, context, self.residues.to_bytes()])
+        return b"".join([header, extension, shape, context, self.residues.to_bytes()])
 
     @classmethod
-    def from_bytes(cls, data: bytes | bytearray | memoryview, public: "PublicKey") -> "EncryptedArray":
+    def from_bytes(
+        cls, data: bytes | bytearray | memoryview, public: "PublicKey", *, context: bytes | None = None
+    ) -> "EncryptedArray":
         """Read an array and check all that can be checked without the private key.
 
         Nothing here is authenticated: whoever holds the public key can make such bytes. What a parser cannot
@@ -258,6 +329,8 @@ class EncryptedArray:
             What `to_bytes` made.
         public
             The key that the array must be encrypted under.
+        context
+            The context that the array must have, such as the identity of this round; None takes any.
 
         Returns
         -------
@@ -269,7 +342,7 @@ class EncryptedArray:
         FormatError
             If the header is malformed or the length is not exactly what it promises.
         InvalidCiphertextError
-            If the key is another one, or a ciphertext is not a unit modulo n^2.
+            If the key or the context is another one, or a ciphertext is not a unit modulo n^2.
 
         Examples
         --------
@@ -280,9 +353,11 @@ class EncryptedArray:
         array([1., 2.])
         """
         view = memoryview(data).cast("B")
-        terms, packing, fingerprint, shape, context, start = _parse_header(view)
+        terms, packing, fingerprint, shape, found, start = _parse_header(view)
         if fingerprint != public.fingerprint:
             raise InvalidCiphertextError("the array is encrypted under another key")
+        if context is not None and context != found:
+            raise InvalidCiphertextError("the array belongs to another context")
         width = public.ciphertext_bytes
         try:
             count = packing.ciphertexts(math.prod(shape), public.bits)
@@ -294,12 +369,16 @@ class EncryptedArray:
         residues = group.decode(body)
         if not (group.are_in_range(body) and group.are_units(residues)):
             raise InvalidCiphertextError("a ciphertext is not a unit modulo n^2")
-        return cls(public, residues, shape, packing, terms=terms, context=context)
+        return cls(public, residues, shape, packing, terms=terms, context=found)
 
-    def _replace(self, ciphertexts: Residues, terms: int) -> "EncryptedArray":
-        """Return an array of the same key, shape, packing and context."""
+    def _replace(
+        self, ciphertexts: Residues, terms: int, shape: tuple[int, ...] | None = None
+    ) -> "EncryptedArray":
+        """Return an array of the same key, packing, context and, if no other is given, shape."""
         return EncryptedArray(
-            self._public, ciphertexts, self._shape, self._packing, terms=terms, context=self._context
+            *(self._public, ciphertexts, self._shape if shape is None else shape, self._packing),
+            terms=terms,
+            context=self._context,
         )
 
 
@@ -349,14 +428,75 @@ def add(arrays: Iterable[EncryptedArray]) -> EncryptedArray:
     return first._replace(ciphertexts, terms=total)
 
 
+def concatenate(arrays: Iterable[EncryptedArray]) -> EncryptedArray:
+    """Join encrypted arrays along the first axis, ciphertexts untouched.
+
+    Parameters
+    ----------
+    arrays
+        One array or more, of one key, packing and context, with equal terms and equal shapes beyond the
+        first axis. All but the last must fill their ciphertexts completely.
+
+    Returns
+    -------
+    EncryptedArray
+        The joined array, with the terms of each.
+
+    Raises
+    ------
+    TypeError
+        If one of them is not an encrypted array, or has no dimension.
+    ValueError
+        If there is none, they differ, or one that is not the last ends inside a ciphertext.
+    InvalidCiphertextError
+        If they are encrypted under different keys.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from medcrypt.paillier import Packing, generate_keypair
+    >>> public, private = generate_keypair(256, insecure=True)
+    >>> packing = Packing()
+    >>> packing.slots(256)
+    7
+    >>> whole = public.encrypt(np.linspace(0, 1, 9), packing)
+    >>> whole[:7].shape, concatenate([whole[:7], whole[7:]]).shape
+    ((7,), (9,))
+    """
+    parts = list(arrays)
+    if not parts:
+        raise ValueError("nothing to concatenate")
+    first = parts[0]
+    for part in parts:
+        _check_related(first, part)
+        if not part.shape:
+            raise TypeError("arrays without dimensions cannot be concatenated")
+        if part.shape[1:] != first.shape[1:]:
+            raise ValueError(f"the shapes {first.shape} and {part.shape} differ beyond the first axis")
+        if part.terms != first.terms:
+            raise ValueError("the arrays are sums of different numbers of terms")
+    slots = first.packing.slots(first.public.bits)
+    filled = [part for part in parts if part.size]
+    if any(part.size % slots for part in filled[:-1]):
+        raise ValueError(f"all but the last must fill their ciphertexts, which hold {slots} values each")
+    residues = first.public.group.decode(b"".join(part.residues.to_bytes() for part in filled))
+    length = sum(part.shape[0] for part in parts)
+    return first._replace(residues, terms=first.terms, shape=(length, *first.shape[1:]))
+
+
 def _check_addable(first: EncryptedArray, other: object) -> None:
     """Refuse a term that cannot be added to the first one."""
+    _check_related(first, other)
+    if isinstance(other, EncryptedArray) and other.shape != first.shape:
+        raise ValueError(f"the shapes {first.shape} and {other.shape} differ")
+
+
+def _check_related(first: EncryptedArray, other: object) -> None:
+    """Refuse an operand of another type, key, packing or context."""
     if not isinstance(other, EncryptedArray):
-        raise TypeError(f"can only add encrypted arrays, not {type(other).__name__}")
+        raise TypeError(f"expected encrypted arrays, not {type(other).__name__}")
     if other.public != first.public:
         raise InvalidCiphertextError("the arrays are encrypted under different keys")
-    if other.shape != first.shape:
-        raise ValueError(f"the shapes {first.shape} and {other.shape} differ")
     if other.packing != first.packing:
         raise ValueError("the packings differ")
     if other.context != first.context:
@@ -379,6 +519,13 @@ def _as_weight(weight: SupportsIndex) -> int:
     return factor
 
 
+def _extension(packing: Packing) -> bytes:
+    """Return what version 2 of the header adds; empty for a packing that version 1 describes."""
+    if packing.signed and not packing.headroom:
+        return b""
+    return _EXTENSION.pack(packing.signed, packing.headroom)
+
+
 def _parse_header(view: memoryview) -> tuple[int, Packing, bytes, tuple[int, ...], bytes, int]:
     """Read terms, packing, fingerprint, shape and context; the last item is where the ciphertexts start."""
     if len(view) < _HEADER.size:
@@ -386,20 +533,24 @@ def _parse_header(view: memoryview) -> tuple[int, Packing, bytes, tuple[int, ...
     magic, version, bits, max_terms, terms, clip, fingerprint, ndim = _HEADER.unpack_from(view)
     if magic != _MAGIC:
         raise FormatError("not an encrypted array")
-    if version != _VERSION:
+    if version not in (1, 2):
         raise FormatError(f"unknown version {version}")
     if ndim > _MAX_DIMENSIONS:
         raise FormatError("too many dimensions")
+    shape_at = _HEADER.size + (_EXTENSION.size if version == 2 else 0)
+    context_at = shape_at + 8 * ndim
+    if len(view) <= context_at:
+        raise FormatError("too short for the shape")
+    signed, headroom = _EXTENSION.unpack_from(view, _HEADER.size) if version == 2 else (1, 0)
+    if signed > 1 or (version == 2 and (signed, headroom) == (1, 0)):  # the latter is version 1
+        raise FormatError("bad packing: not the one form of this packing")
     try:
-        packing = Packing(clip=clip, bits=bits, max_terms=max_terms)
+        packing = Packing(clip, bits, max_terms, signed=bool(signed), headroom=headroom)
     except ValueError as error:
         raise FormatError(f"bad packing: {error}") from error
     if terms > max_terms:
         raise FormatError("more terms than the packing has room for")
-    context_at = _HEADER.size + 8 * ndim
-    if len(view) <= context_at:
-        raise FormatError("too short for the shape")
-    shape = struct.unpack_from(f">{ndim}Q", view, _HEADER.size)
+    shape = struct.unpack_from(f">{ndim}Q", view, shape_at)
     if math.prod(max(side, 1) for side in shape) > _MAX_ELEMENTS:
         raise FormatError("the shape is too large")
     start = context_at + 1 + view[context_at]  # may lie beyond the end: then no length of the body matches

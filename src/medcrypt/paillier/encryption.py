@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from medcrypt.paillier.arithmetic import Residues, random_exponents, random_units
 from medcrypt.paillier.arrays import EncryptedArray
-from medcrypt.paillier.packing import Packing
+from medcrypt.paillier.packing import Packing, Rounding
 
 if TYPE_CHECKING:
     from medcrypt.paillier.keys import PublicKey
@@ -54,6 +54,7 @@ class EncryptionKey(ABC):
         *,
         context: bytes = b"",
         saturate: bool = False,
+        rounding: Rounding = "nearest",
         mode: Mode | None = None,
     ) -> EncryptedArray:
         """Encrypt real numbers in fixed point.
@@ -69,6 +70,8 @@ class EncryptionKey(ABC):
             Up to 255 bytes to travel with the array in clear, such as the identity of a round.
         saturate
             Move values beyond the clip onto it in place of refusing them.
+        rounding
+            ``"nearest"`` or ``"stochastic"``, as for `Packing.quantise`.
         mode
             ``"short-exponent"`` or ``"textbook"``; None takes the former for a trusted key, else the latter.
 
@@ -93,19 +96,19 @@ class EncryptionKey(ABC):
         array([[ 0.50001526],
                [-1.        ]])
         """
-        plaintexts = packing.encode(array, self._public_half.bits, saturate)
+        plaintexts = packing.encode(array, self._public_half.bits, saturate, rounding)
         ciphertexts = self._conceal(plaintexts, self.masks(len(plaintexts), mode))
         return EncryptedArray(self._public_half, ciphertexts, np.shape(array), packing, context=context)
 
     def encrypt_integers(
         self, array: npt.ArrayLike, packing: Packing, *, context: bytes = b"", mode: Mode | None = None
     ) -> EncryptedArray:
-        """Encrypt integers of at most `packing.bits` bits (signed) as they are.
+        """Encrypt integers of at most `packing.value_bits` bits as they are.
 
         Parameters
         ----------
         array
-            Integer dtype, any shape, values in [-2^(bits-1), 2^(bits-1)).
+            Integer dtype, any shape; the range is that of `Packing.encode_integers`.
         packing
             Precision and headroom; its clip is not used.
         context, mode

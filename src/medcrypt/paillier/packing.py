@@ -5,18 +5,24 @@ value q + 2^(bits-1), which lies in [0, 2^bits). A slot is ceil(log2(max_terms))
 sum of up to `max_terms` slot values never reaches its neighbour: homomorphic addition adds all slots at
 once. Every value of an array has the same scale, so nothing about single magnitudes shows outside the
 ciphertext.
+
+Unsigned numbers, in [0, clip], need no offset: Q = 2^bits - 1. `headroom` widens every value by that many bits
+beyond what `clip` needs, for integers to which noise was added: its tails then stay in range.
 """
 
 import operator
-from dataclasses import dataclass
-from typing import Any, SupportsIndex
+from dataclasses import dataclass, field
+from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
 from medcrypt.errors import CapacityError, InvalidCiphertextError
+from medcrypt.paillier.rounding import round_stochastically
 
-__all__ = ["Packing"]
+__all__ = ["Packing", "Rounding"]
+
+Rounding = Literal["nearest", "stochastic"]
 
 _MIN_CLIP, _MAX_CLIP = 1e-100, 1e100  # far from overflow and underflow of float64 in every formula below
 _BLOCK_VALUES = 1 << 16  # values expanded to single bits at a time: 4 MiB
@@ -35,18 +41,24 @@ class Packing:
         it.
     max_terms
         How many values a slot can sum up. A term multiplied by an integer weight w counts w times.
-        A slot, `bits` + ceil(log2(max_terms)) bits, must not exceed 63 bits.
+        A slot, `bits` + `headroom` + ceil(log2(max_terms)) bits, must not exceed 63 bits.
+    signed
+        Whether values may be negative. If not, they lie in [0, clip], and one step is clip / (2^bits - 1).
+    headroom
+        Bits by which an integer may exceed `bits`, 0 to 61: room for the tails of noise that is added to
+        quantised values. The scale does not change.
 
     Raises
     ------
     TypeError
-        If `bits` or `max_terms` is not an integer.
+        If `bits`, `max_terms` or `headroom` is not an integer, or `signed` no boolean.
     ValueError
         If a field is out of range.
 
     Notes
     -----
-    Rounding is to the nearest step, ties to the even one, evaluated in float64 as ``rint(x / clip * Q)``.
+    Rounding is to the nearest step, ties to the even one, evaluated in float64 as ``rint(x / clip * Q)``,
+    or stochastic: to one of the two nearest steps, with exactly the right expected value.
 
     Examples
     --------
@@ -61,29 +73,46 @@ class Packing:
     clip: float = 8.0
     bits: int = 32
     max_terms: int = 10
+    signed: bool = field(default=True, kw_only=True)
+    headroom: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "clip", float(self.clip))
-        object.__setattr__(self, "bits", _as_index(self.bits, "bits"))
-        object.__setattr__(self, "max_terms", _as_index(self.max_terms, "max_terms"))
+        for name in ("bits", "max_terms", "headroom"):
+            object.__setattr__(self, name, _as_index(getattr(self, name), name))
+        if not isinstance(self.signed, (bool, np.bool_)):
+            raise TypeError("signed must be a boolean")
+        object.__setattr__(self, "signed", bool(self.signed))
         if not _MIN_CLIP <= self.clip <= _MAX_CLIP:
             raise ValueError(f"clip must be a number between {_MIN_CLIP} and {_MAX_CLIP}")
         if not 2 <= self.bits <= 53:
             raise ValueError("bits must be between 2 and 53")
         if self.max_terms < 1:
             raise ValueError("max_terms must be at least 1")
+        if self.headroom < 0:
+            raise ValueError("headroom must not be negative")
         if self.slot_bits > 63:
-            raise ValueError("bits + ceil(log2(max_terms)) must not exceed 63")
+            raise ValueError("bits + headroom + ceil(log2(max_terms)) must not exceed 63")
 
     @property
     def slot_bits(self) -> int:
         """Width of a slot in bits."""
-        return self.bits + (self.max_terms - 1).bit_length()
+        return self.value_bits + (self.max_terms - 1).bit_length()
+
+    @property
+    def value_bits(self) -> int:
+        """Bits of one value with its headroom."""
+        return self.bits + self.headroom
 
     @property
     def levels(self) -> int:
         """Q, the integer that `clip` becomes."""
-        return (1 << (self.bits - 1)) - 1
+        return (1 << (self.bits - self.signed)) - 1
+
+    @property
+    def offset(self) -> int:
+        """What is added to a value to make it positive: half its range, or 0 if it is unsigned."""
+        return 1 << (self.value_bits - 1) if self.signed else 0
 
     def slots(self, key_bits: int) -> int:
         """Return how many values one ciphertext of a key of `key_bits` bits holds.
@@ -135,45 +164,58 @@ class Packing:
                 f"the sum would hold {terms} terms, the packing has room for {self.max_terms}"
             )
 
-    def quantise(self, array: npt.ArrayLike, saturate: bool = False) -> npt.NDArray[np.int64]:
-        """Round real numbers to the nearest multiples of clip / (2^(bits-1) - 1).
+    def quantise(
+        self, array: npt.ArrayLike, saturate: bool = False, rounding: Rounding = "nearest"
+    ) -> npt.NDArray[np.int64]:
+        """Round real numbers to multiples of clip / Q.
 
         Parameters
         ----------
         array
             Real numbers (floating point or integer dtype), any shape, byte order and strides.
         saturate
-            Move values beyond the clip onto it in place of refusing them. NaN and infinities are always
+            Move values out of range to its ends in place of refusing them. NaN and infinities are always
             refused.
+        rounding
+            ``"nearest"``, or ``"stochastic"``: up or down at random, with randomness of the operating system,
+            so that the expected value is exactly the number and errors do not add up in one direction.
 
         Returns
         -------
         ndarray of int64, same shape
-            Multiples, in [-Q, Q].
+            Multiples, in [-Q, Q], or [0, Q] if unsigned.
 
         Raises
         ------
         TypeError
             If the array does not hold real numbers (booleans, complex, objects, masked arrays, ...).
         ValueError
-            If a value is NaN or infinite, or, unless `saturate`, beyond the clip.
+            If a value is NaN or infinite, or, unless `saturate`, beyond the clip or negative where unsigned;
+            or if the rounding is unknown.
 
         Examples
         --------
         >>> Packing(clip=1.0, bits=8).quantise([-1.0, 0.0, 0.25, 1.0])
         array([-127,    0,   32,  127])
+        >>> Packing(clip=1.0, bits=8, signed=False).quantise([0.0, 0.25, 1.0])
+        array([  0,  64, 255])
         """
         plain = _as_array(array, "fiu", "real numbers")
         with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinite and is refused
             reals = plain.astype(np.float64)
         if not np.isfinite(reals).all():
             raise ValueError("NaN and infinite values cannot be encrypted")
+        if rounding not in ("nearest", "stochastic"):
+            raise ValueError("rounding must be 'nearest' or 'stochastic'")
+        lowest = -self.clip if self.signed else 0.0
         if saturate:
-            np.clip(reals, -self.clip, self.clip, out=reals)
-        elif (np.abs(reals) > self.clip).any():
+            np.clip(reals, lowest, self.clip, out=reals)
+        elif ((reals < lowest) | (reals > self.clip)).any():
             raise ValueError(
-                f"values beyond the clip of {self.clip}; scale or clip them, or pass saturate=True"
+                f"values beyond the clip, [{lowest}, {self.clip}]; scale or clip them, or pass saturate=True"
             )
+        if rounding == "stochastic":
+            return round_stochastically(reals, self.levels, self.clip)
         # |x / clip| <= 1 holds exactly after rounding, so the product never exceeds Q.
         reals /= self.clip
         reals *= self.levels
@@ -199,7 +241,13 @@ class Packing:
         """
         return np.asarray(multiples / self.levels * self.clip, dtype=np.float64)
 
-    def encode(self, array: npt.ArrayLike, key_bits: int, saturate: bool = False) -> list[int]:
+    def encode(
+        self,
+        array: npt.ArrayLike,
+        key_bits: int,
+        saturate: bool = False,
+        rounding: Rounding = "nearest",
+    ) -> list[int]:
         """Quantise real numbers and pack them; see `quantise` and `encode_integers`.
 
         Parameters
@@ -208,8 +256,8 @@ class Packing:
             Real numbers, any shape, read in C order.
         key_bits
             Length of n.
-        saturate
-            Move values beyond the clip onto it.
+        saturate, rounding
+            As for `quantise`.
 
         Returns
         -------
@@ -226,7 +274,7 @@ class Packing:
         >>> [hex(m) for m in Packing(clip=1.0, bits=8, max_terms=1).encode([-1.0, 0.0, 1.0], key_bits=64)]
         ['0xff8001']
         """
-        return self._pack(self.quantise(array, saturate), key_bits)
+        return self._pack(self.quantise(array, saturate, rounding), key_bits)
 
     def encode_integers(self, array: npt.ArrayLike, key_bits: int) -> list[int]:
         """Pack integers as they are: slot i of plaintext j holds value j * slots + i, plus the offset.
@@ -234,7 +282,8 @@ class Packing:
         Parameters
         ----------
         array
-            Integer dtype, values in [-2^(bits-1), 2^(bits-1)), any shape, read in C order.
+            Integer dtype, any shape, read in C order. With v = bits + headroom, values in
+            [-2^(v-1), 2^(v-1)), or [0, 2^v) if unsigned.
         key_bits
             Length of n.
 
@@ -248,7 +297,7 @@ class Packing:
         TypeError
             If the dtype is not an integer one.
         ValueError
-            If a value does not fit `bits` bits.
+            If a value is out of that range.
 
         Examples
         --------
@@ -256,7 +305,7 @@ class Packing:
         ['0x7f81']
         """
         integers = _as_array(array, "iu", "integers")
-        low, high = -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
+        low, high = -self.offset, (1 << self.value_bits) - 1 - self.offset
         if integers.size and not (low <= int(integers.min()) and int(integers.max()) <= high):
             raise ValueError(f"integers must be between {low} and {high}")
         return self._pack(integers.astype(np.int64), key_bits)
@@ -302,9 +351,9 @@ class Packing:
         if len(plaintexts) != self.ciphertexts(count, key_bits) or slots[count:].any():
             raise InvalidCiphertextError("the plaintext uses slots that should be empty")
         sums = slots[:count].astype(np.int64)
-        if count and int(sums.max()) > terms * ((1 << self.bits) - 1):
+        if count and int(sums.max()) > terms * ((1 << self.value_bits) - 1):
             raise InvalidCiphertextError("a slot is larger than the declared number of terms allows")
-        return sums - (terms << (self.bits - 1))
+        return sums - terms * self.offset
 
     def _pack(self, integers: npt.NDArray[np.int64], key_bits: int) -> list[int]:
         """Add the offset and lay the values out in slots, a block of plaintexts at a time."""
@@ -313,7 +362,7 @@ class Packing:
         block = max(_BLOCK_VALUES // slots, 1) * slots
         plaintexts: list[int] = []
         for start in range(0, values.size, block):
-            chunk = (values[start : start + block] + (1 << (self.bits - 1))).astype("<u8")
+            chunk = (values[start : start + block] + self.offset).astype("<u8")
             rows = -(-chunk.size // slots)
             padded = np.zeros(rows * slots, dtype="<u8")
             padded[: chunk.size] = chunk
