@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from medcrypt import images
 from medcrypt.errors import FormatError
 from medcrypt.images.cobblestone import CHUNK, OVERHEAD, SEALED_CHUNK, TAG
-from medcrypt.images.header import Header, parse
 from medcrypt.images.recipients import OpeningKey
 from medcrypt.integrations import files
 from medcrypt.integrations.files import Keys
@@ -34,7 +33,9 @@ Bytes = NDArray[np.uint8]
 
 CONTENT = "nifti-voxels"
 _MAGIC = b"MEDCRYPTN\x01\x00\x00"
+_LENGTH_BYTES = 4
 _EXTENSION_HEAD = 8  # size and code
+_SIZES_END = 20  # of header size and slot size in the header of a sealed image
 _PRIVATE_CODE = 0
 _FLAG_BYTES = 4
 _LABEL = b"medcrypt/v1/nifti-voxels"
@@ -135,8 +136,9 @@ def seal_voxels(data: bytes, key: Keys, *, context: bytes = b"", signer: Identit
     sealed = np.frombuffer(
         images.encrypt(voxels, key, context=binding, metadata=metadata, signer=signer), np.uint8
     )
-    ciphertext, others = _detach(sealed)
-    extension = struct.pack(layout.order + "ii", extension_size, _PRIVATE_CODE) + _MAGIC + others
+    ciphertext, others = _detach(sealed, voxels.size)
+    extension = struct.pack(layout.order + "ii", extension_size, _PRIVATE_CODE)
+    extension += _MAGIC + len(others).to_bytes(_LENGTH_BYTES, "little") + others
     return b"".join([head, extension.ljust(extension_size, b"\0"), kept.data, ciphertext, rest.data])
 
 
@@ -205,7 +207,7 @@ def _our_extension(data: Bytes, layout: Layout) -> Bytes | None:
 
 def _extension_size(others: int) -> int:
     """Return the bytes of our extension around the parts of a sealed image that are no ciphertext."""
-    return -(-(_EXTENSION_HEAD + len(_MAGIC) + others) // 16) * 16
+    return -(-(_EXTENSION_HEAD + len(_MAGIC) + _LENGTH_BYTES + others) // 16) * 16
 
 
 def _binding(head: bytes, kept: Bytes, rest: Bytes, context: bytes) -> bytes:
@@ -214,40 +216,47 @@ def _binding(head: bytes, kept: Bytes, rest: Bytes, context: bytes) -> bytes:
     return _LABEL + digests + context
 
 
-def _detach(sealed: Bytes) -> tuple[bytes, bytes]:
+def _detach(sealed: Bytes, voxel_bytes: int) -> tuple[bytes, bytes]:
     """Return the ciphertext of a sealed image, and all its other bytes in order."""
-    header = parse(sealed)
-    full, last, chunks_end = _chunks(sealed, header)
+    begin = _body_start(sealed) + OVERHEAD
+    full, last, trailer = _chunks(sealed[begin:], voxel_bytes)
     ciphertext = full[:, :CHUNK].tobytes() + last[:-TAG].tobytes()
-    before = sealed[: header.body_start + OVERHEAD].tobytes()
     tags = full[:, CHUNK:].tobytes() + last[-TAG:].tobytes()
-    return ciphertext, before + tags + sealed[chunks_end:].tobytes()
+    return ciphertext, sealed[:begin].tobytes() + tags + trailer.tobytes()
 
 
 def _attach(extension: Bytes, ciphertext: Bytes) -> Bytes:
-    """Put a sealed image together again."""
-    others = extension[len(_MAGIC) :]
-    header = parse(others)
-    used = header.sealed_size - header.data_size
-    if header.data_size != ciphertext.size or extension.size + _EXTENSION_HEAD != _extension_size(used):
-        raise FormatError("the extension with the wrapped key belongs to other voxels, or was cut")
-    if others[used:].any():
+    """Put a sealed image together again; what is wrong with it is found when it is opened."""
+    length = int.from_bytes(extension[len(_MAGIC) :][:_LENGTH_BYTES].tobytes(), "little")
+    begin = len(_MAGIC) + _LENGTH_BYTES
+    others, padding = extension[begin : begin + length], extension[begin + length :]
+    if extension.size + _EXTENSION_HEAD != _extension_size(length) or padding.any():
         raise FormatError("the extension with the wrapped key is not in its canonical form")
-    before, tags = np.split(others[:used], [header.body_start + OVERHEAD])
-    sealed = np.empty(header.sealed_size, np.uint8)
-    sealed[: before.size] = before
-    full, last, chunks_end = _chunks(sealed, header)
+    before = _body_start(others) + OVERHEAD
+    tags_end = before + TAG * (ciphertext.size // CHUNK + 1)
+    if tags_end > length:
+        raise FormatError("the extension with the wrapped key belongs to other voxels")
+    tags = others[before:tags_end].reshape(-1, TAG)
+    sealed = np.empty(length + ciphertext.size, np.uint8)
+    sealed[:before] = others[:before]
+    full, last, trailer = _chunks(sealed[before:], ciphertext.size)
     cut = len(full) * CHUNK
-    full[:, :CHUNK] = ciphertext[:cut].reshape(-1, CHUNK)
-    full[:, CHUNK:] = tags[: len(full) * TAG].reshape(-1, TAG)
-    last[:-TAG] = ciphertext[cut:]
-    last[-TAG:] = tags[len(full) * TAG : header.chunks * TAG]
-    sealed[chunks_end:] = tags[header.chunks * TAG :]
+    full[:, :CHUNK], full[:, CHUNK:] = ciphertext[:cut].reshape(-1, CHUNK), tags[:-1]
+    last[:-TAG], last[-TAG:] = ciphertext[cut:], tags[-1]
+    trailer[:] = others[tags_end:]
     return sealed
 
 
-def _chunks(sealed: Bytes, header: Header) -> tuple[Bytes, Bytes, int]:
-    """Return views of the full chunks (a row each) and of the last one, and where they end."""
-    begin, end = header.body_start + OVERHEAD, header.body_start + header.body_size
-    full_end = begin + (header.chunks - 1) * SEALED_CHUNK
-    return sealed[begin:full_end].reshape(-1, SEALED_CHUNK), sealed[full_end:end], end
+def _body_start(sealed: Bytes) -> int:
+    """Return where the body of a sealed image begins: behind its header and two slots."""
+    if sealed.size < _SIZES_END:
+        raise FormatError("the extension with the wrapped key was cut")
+    header_size, slot_size = struct.unpack_from("<II", sealed.data, _SIZES_END - 8)
+    return int(header_size) + 2 * int(slot_size)
+
+
+def _chunks(sealed: Bytes, size: int) -> tuple[Bytes, Bytes, Bytes]:
+    """Return views of the full chunks (a row each), of the last one, and of what follows them."""
+    full_end = size // CHUNK * SEALED_CHUNK
+    end = full_end + size % CHUNK + TAG
+    return sealed[:full_end].reshape(-1, SEALED_CHUNK), sealed[full_end:end], sealed[end:]
