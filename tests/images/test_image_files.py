@@ -319,13 +319,13 @@ def test_slots_that_lie_are_a_format_error(path, stanzas, count):
 
 
 def test_a_recipient_of_an_unknown_kind_is_passed_over(tmp_path, monkeypatch):
-    make = images.container.recipients._make_stanza
+    make = images.container.recipients.make_stanza
     unknown = images.container.recipients.Stanza(9, b"from the future")
 
     def with_unknown(header, file_key, key):
         return unknown if key is NEW else make(header, file_key, key)
 
-    monkeypatch.setattr(images.container.recipients, "_make_stanza", with_unknown)
+    monkeypatch.setattr(images.container.recipients, "make_stanza", with_unknown)
     images.save(tmp_path / "image", ARRAY, [NEW, KEY])
     assert opens(tmp_path / "image", KEY)
     assert not opens(tmp_path / "image", NEW)

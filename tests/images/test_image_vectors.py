@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,12 @@ from medcrypt import AuthenticationError, Identity, Passphrase, Recipient, Secre
 from reference import sealed_image as reference
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/images/sealed.json").read_text("utf-8"))
-KINDS = {"secret-key": SecretKey, "identity": Identity, "passphrase": Passphrase}
+KINDS = {
+    "secret-key": SecretKey,
+    "identity": Identity,
+    "hybrid-identity": partial(Identity, post_quantum=True),
+    "passphrase": Passphrase,
+}
 
 
 @pytest.fixture(params=VECTORS, ids=lambda vector: vector["name"])

@@ -15,6 +15,7 @@ import numpy as np
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from reference import cobblestone
@@ -110,8 +111,8 @@ def take_apart(data: bytes) -> Parts:
 def read(data: bytes, kind: str, key: bytes, context: bytes = b"", sender: bytes | None = None) -> Opened:
     """Open a sealed image.
 
-    `kind` is "secret-key" (key: its 32 bytes), "identity" (64 bytes) or "passphrase"; `sender` an Ed25519
-    public key.
+    `kind` is "secret-key" (key: its 32 bytes), "identity" or "hybrid-identity" (64 bytes) or "passphrase";
+    `sender` an Ed25519 public key.
     """
     parts = take_apart(data)
     digest = hashlib.sha512(parts.header).digest()
@@ -166,7 +167,7 @@ def parse_slot(number: int, slot: bytes) -> tuple[int, list[tuple[int, bytes]]] 
             return None
         kind, length = struct.unpack("<BH", rest[:3])
         body, rest = rest[3 : 3 + length], rest[3 + length :]
-        if kind == 0 or len(body) != length or length != {1: 112, 2: 88, 3: 123}.get(kind, length):
+        if kind == 0 or len(body) != length or length != {1: 112, 2: 88, 3: 123, 4: 1176}.get(kind, length):
             return None
         stanzas.append((kind, body))
     if rest != bytes(len(rest)):
@@ -194,6 +195,8 @@ def unwrap(stanza_kind: int, body: bytes, kind: str, key: bytes, binding: bytes)
         return cobblestone.decrypt(key, body[8:], binding) if body[:8] == fingerprint else None
     if (stanza_kind, kind) == (2, "identity"):
         return unseal(key, body, binding)
+    if (stanza_kind, kind) == (4, "hybrid-identity"):
+        return unseal_hybrid(key, body, binding)
     if (stanza_kind, kind) == (3, "passphrase"):
         log2_n, r, p = body[16:19]
         stretched = hashlib.scrypt(key, salt=body[:16], n=2**log2_n, r=r, p=p, maxmem=2**29, dklen=32)
@@ -211,6 +214,22 @@ def unseal(identity: bytes, body: bytes, info: bytes) -> bytes | None:
     suite = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
     try:
         return suite.decrypt(body[8:], private, info)
+    except (InvalidTag, ValueError):
+        return None
+
+
+def unseal_hybrid(identity: bytes, body: bytes, info: bytes) -> bytes | None:
+    """HPKE base mode; X-Wing, HKDF-SHA256, AES-256-GCM."""
+    seeds = hashlib.shake_256(identity[:32]).digest(96)
+    lattice = MLKEM768PrivateKey.from_seed_bytes(seeds[:64])
+    curve = X25519PrivateKey.from_private_bytes(seeds[64:])
+    signing = Ed25519PrivateKey.from_private_bytes(identity[32:])
+    recipient = b"".join(key.public_key().public_bytes_raw() for key in (lattice, curve, signing))
+    if body[:8] != hashlib.sha512(b"medcrypt/v1/hybrid-recipient" + recipient).digest()[:8]:
+        return None
+    suite = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+    try:
+        return suite.decrypt(body[8:], hpke.MLKEM768X25519PrivateKey(lattice, curve), info)
     except (InvalidTag, ValueError):
         return None
 

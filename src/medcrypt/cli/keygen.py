@@ -25,6 +25,12 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     kind.add_argument(
         "-y", dest="show", type=Path, metavar="IDENTITY_FILE", help="only print the recipient of an identity"
     )
+    parser.add_argument(
+        "--post-quantum",
+        action="store_true",
+        help="an identity that receives by ML-KEM-768 and X25519 together, against who stores ciphertext for the "
+        "day of the quantum computer; its recipient has 1700 characters",
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="KEY_FILE", help="the file to write")
     parser.add_argument("-p", "--passphrase", action="store_true", help="protect the file with a passphrase")
     add_passphrase_options(parser)
@@ -40,12 +46,14 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError("-y prints a recipient: it writes no key file and protects none")
         print(read_identity(args.show, args).recipient)
         return 0
+    if args.post_quantum and args.secret_key:
+        raise UsageError("a secret key is post-quantum as it is: --post-quantum is for identities")
     if args.output is None:
         raise UsageError("say where to write the key: -o KEY_FILE")
+    key = SecretKey.generate() if args.secret_key else Identity.generate(post_quantum=args.post_quantum)
     passphrase = (
         ask_passphrase(args, "Passphrase for the key file: ", confirm=True) if args.passphrase else None
     )
-    key = SecretKey.generate() if args.secret_key else Identity.generate()
     key.save(args.output, passphrase=passphrase)
     if isinstance(key, Identity):
         print(key.recipient)

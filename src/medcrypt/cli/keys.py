@@ -156,10 +156,12 @@ def read_recipient(text: str) -> Recipient:
     try:
         return Recipient.from_text(text)
     except InvalidKeyError as error:
-        if text.startswith("medcrypt-recipient-1:"):
+        if text.startswith(("medcrypt-recipient-1:", "medcrypt-hybrid-recipient-1:")):
             raise UsageError(f"{text[:40]}...: {error}") from None
         # Whatever it is may be a secret by mistake, so it is not repeated.
-        raise UsageError("not a recipient, which begins with medcrypt-recipient-1:") from None
+        raise UsageError(
+            "not a recipient, which begins with medcrypt-recipient-1: or medcrypt-hybrid-recipient-1:"
+        ) from None
 
 
 def ask_passphrase(args: argparse.Namespace, prompt: str, *, confirm: bool = False) -> Passphrase:

@@ -20,7 +20,7 @@ from medcrypt.errors import AuthenticationError, FormatError
 from medcrypt.images.header import MOST_SLOT, SLOT_STEP
 from medcrypt.keys import Identity, Passphrase, Recipient, SecretKey
 from medcrypt.keys.derivation import expand
-from medcrypt.keys.identity import SEALED_OVERHEAD
+from medcrypt.keys.hpke import X25519, XWING
 from medcrypt.keys.passphrase import SALT_BYTES, ScryptCost
 from medcrypt.keys.secret import FINGERPRINT_BYTES, KEY_BYTES
 from medcrypt.keys.wrapping import OVERHEAD as WRAP_OVERHEAD
@@ -29,12 +29,13 @@ from medcrypt.keys.wrapping import unwrap, wrap
 SealingKey: TypeAlias = SecretKey | Recipient | Passphrase
 OpeningKey: TypeAlias = SecretKey | Identity | Passphrase
 
-_SECRET_KEY, _X25519, _SCRYPT = 1, 2, 3
-KIND_NAMES = {_SECRET_KEY: "secret-key", _X25519: "x25519", _SCRYPT: "passphrase"}
+_SECRET_KEY, _X25519, _SCRYPT, _XWING = 1, 2, 3, 4
+KIND_NAMES = {_SECRET_KEY: "secret-key", _X25519: X25519.name, _SCRYPT: "passphrase", _XWING: XWING.name}
 _BODY_BYTES = {
     _SECRET_KEY: FINGERPRINT_BYTES + KEY_BYTES + WRAP_OVERHEAD,
-    _X25519: FINGERPRINT_BYTES + KEY_BYTES + SEALED_OVERHEAD,
+    _X25519: FINGERPRINT_BYTES + KEY_BYTES + X25519.overhead,
     _SCRYPT: SALT_BYTES + ScryptCost.BYTES + KEY_BYTES + WRAP_OVERHEAD,
+    _XWING: FINGERPRINT_BYTES + KEY_BYTES + XWING.overhead,
 }
 _SLOT_HEAD = struct.Struct("<IB3x")  # generation, number of stanzas
 _STANZA_HEAD = struct.Struct("<BH")  # kind, bytes of the body
@@ -72,7 +73,7 @@ class Stanza:
     @property
     def fingerprint(self) -> bytes:
         """Which key opens it; empty for a passphrase and for kinds that only a newer medcrypt knows."""
-        return self.body[:FINGERPRINT_BYTES] if self.kind in (_SECRET_KEY, _X25519) else b""
+        return self.body[:FINGERPRINT_BYTES] if self.kind in (_SECRET_KEY, _X25519, _XWING) else b""
 
     def to_bytes(self) -> bytes:
         """Return kind, length and body."""
@@ -105,11 +106,16 @@ def as_recipients(key: SealingKey | Iterable[SealingKey]) -> tuple[SealingKey, .
 
 
 def slot_size(keys: Sequence[SealingKey], spare: int) -> int:
-    """Return the bytes of one slot with room for ``keys`` and ``spare`` more X25519 recipients."""
+    """Return the bytes of one slot with room for ``keys`` and ``spare`` more recipients.
+
+    A spare one is taken to be an X25519 recipient, or a post-quantum one where ``keys`` hold such a one.
+    """
     spare = operator.index(spare)
     if spare < 0:
         raise ValueError("spare_recipients must not be negative")
-    bodies = [_BODY_BYTES[_kind(key)] for key in keys] + spare * [_BODY_BYTES[_X25519]]
+    kinds = [_kind(key) for key in keys]
+    kinds += spare * [_XWING if _XWING in kinds else _X25519]
+    bodies = [_BODY_BYTES[kind] for kind in kinds]
     used = _SLOT_HEAD.size + _MAC_BYTES + sum(_STANZA_HEAD.size + size for size in bodies)
     size = -(-used // SLOT_STEP) * SLOT_STEP
     if size > MOST_SLOT:
@@ -119,10 +125,16 @@ def slot_size(keys: Sequence[SealingKey], spare: int) -> int:
 
 def make_slot(header: Sealed, generation: int, file_key: bytes, keys: Sequence[SealingKey]) -> bytes:
     """Wrap the file key for every recipient and return the authenticated slot."""
-    stanzas = b"".join(_make_stanza(header, file_key, key).to_bytes() for key in keys)
+    return slot_of_stanzas(header, generation, file_key, [make_stanza(header, file_key, key) for key in keys])
+
+
+def slot_of_stanzas(header: Sealed, generation: int, file_key: bytes, stanzas: Sequence[Stanza]) -> bytes:
+    """Return the authenticated slot that holds these stanzas."""
     if generation > MOST_GENERATIONS:
         raise ValueError("the recipients have been replaced 2**32 - 1 times: seal the image anew")
-    content = _SLOT_HEAD.pack(generation, len(keys)) + stanzas
+    if not 1 <= len(stanzas) <= MOST_RECIPIENTS:
+        raise ValueError(f"1 to {MOST_RECIPIENTS} recipients are possible, not {len(stanzas)}")
+    content = _SLOT_HEAD.pack(generation, len(stanzas)) + b"".join(map(Stanza.to_bytes, stanzas))
     room = header.slot_size - _MAC_BYTES
     if len(content) > room:
         raise ValueError(
@@ -192,15 +204,18 @@ def _listed(keys: object) -> Iterable[SealingKey]:
 def _kind(key: SealingKey | OpeningKey) -> int:
     if isinstance(key, SecretKey):
         return _SECRET_KEY
-    return _SCRYPT if isinstance(key, Passphrase) else _X25519
+    if isinstance(key, Passphrase):
+        return _SCRYPT
+    return _XWING if key.post_quantum else _X25519
 
 
-def _make_stanza(header: Sealed, file_key: bytes, key: SealingKey) -> Stanza:
+def make_stanza(header: Sealed, file_key: bytes, key: SealingKey) -> Stanza:
+    """Wrap the file key for one recipient."""
     binding = _LABEL_WRAP + header.digest
     if isinstance(key, SecretKey):
         return Stanza(_SECRET_KEY, key.fingerprint + wrap(key.to_bytes(), file_key, binding))
     if isinstance(key, Recipient):
-        return Stanza(_X25519, key.fingerprint + key.seal(file_key, binding))
+        return Stanza(_kind(key), key.fingerprint + key.seal(file_key, binding))
     salt, cost = os.urandom(SALT_BYTES), ScryptCost()
     return Stanza(_SCRYPT, salt + cost.to_bytes() + wrap(key.stretch(salt, cost), file_key, binding))
 

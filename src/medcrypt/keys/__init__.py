@@ -6,6 +6,7 @@ from medcrypt.errors import InvalidKeyError
 from medcrypt.keys.files import PathLike, load
 from medcrypt.keys.identity import Identity, Recipient
 from medcrypt.keys.passphrase import Passphrase
+from medcrypt.keys.secret import KEY_BYTES
 from medcrypt.keys.symmetric import SecretKey
 
 __all__ = ["Identity", "Passphrase", "Recipient", "SecretKey", "load_key"]
@@ -37,10 +38,8 @@ def load_key(path: PathLike, *, passphrase: Passphrase | str | None = None) -> S
     'SecretKey'
     """
     kind, payload = load(path, passphrase)
-    for cls in (SecretKey, Identity):
-        if kind == cls.KIND:
-            try:
-                return cls.from_bytes(payload)
-            except ValueError:
-                break
-    raise InvalidKeyError("the file does not hold a medcrypt secret key or identity")
+    if kind.endswith("identity"):
+        return Identity.from_payload(kind, payload)
+    if kind != SecretKey.KIND or len(payload) != KEY_BYTES:
+        raise InvalidKeyError("the file does not hold a medcrypt secret key or identity")
+    return SecretKey.from_bytes(payload)
