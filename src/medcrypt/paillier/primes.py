@@ -1,12 +1,20 @@
-"""Primes for Paillier keys: p = 3 (mod 4), of an exact length, wrong with probability at most 2^-128."""
+"""Primes for Paillier keys: p = 3 (mod 4), of an exact length, wrong with probability at most 2^-128.
+
+Modular powers are the kernels', constant time in the candidate, and test several candidates or bases at once.
+"""
 
 import math
 import secrets
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import compress, takewhile
 
 import numpy as np
+import numpy.typing as npt
 
-__all__ = ["has_small_factor", "is_probable_prime", "random_blum_prime"]
+from medcrypt._ext import bignum
+
+__all__ = ["fermat_probable_primes", "has_small_factor", "is_probable_prime", "random_blum_prime"]
 
 _SIEVE_LIMIT = 1 << 16
 
@@ -19,20 +27,20 @@ _SPAN = 1 << 13
 
 
 @cache
-def _odd_small_primes() -> list[int]:
+def _odd_small_primes() -> npt.NDArray[np.int64]:
     """List the odd primes below 2^16 (sieve of Eratosthenes)."""
     is_prime = np.ones(_SIEVE_LIMIT, dtype=bool)
     is_prime[:2] = False
     for i in range(2, math.isqrt(_SIEVE_LIMIT) + 1):
         if is_prime[i]:
             is_prime[i * i :: i] = False
-    return [int(prime) for prime in np.flatnonzero(is_prime)[1:]]
+    return np.flatnonzero(is_prime)[1:]
 
 
 @cache
 def _odd_primorial() -> int:
     """Multiply the odd primes below 2^16: one gcd with it is trial division by all of them."""
-    return math.prod(_odd_small_primes())
+    return math.prod(_odd_small_primes().tolist())
 
 
 def has_small_factor(n: int) -> bool:
@@ -62,7 +70,7 @@ def is_probable_prime(n: int, rounds: int = _ROUNDS) -> bool:
     Parameters
     ----------
     n
-        The candidate.
+        The candidate, at most 8192 bits.
     rounds
         How many bases; a composite passes with probability at most 4^-rounds.
 
@@ -70,6 +78,11 @@ def is_probable_prime(n: int, rounds: int = _ROUNDS) -> bool:
     -------
     bool
         False: certainly composite. True: prime but for that probability.
+
+    Raises
+    ------
+    ValueError
+        If n is longer.
 
     Examples
     --------
@@ -80,21 +93,82 @@ def is_probable_prime(n: int, rounds: int = _ROUNDS) -> bool:
         return n in (2, 3)
     if n % 2 == 0:
         return False
+    width = -(-n.bit_length() // 8)
+    ring = bignum.Ring(n.to_bytes(width, "big"))
+    first = min(rounds, ring.lanes)  # a composite seldom needs more
+    return all(_pass(ring, n, width, bases) for bases in (first, rounds - first) if bases)
+
+
+def _pass(ring: bignum.Ring, n: int, width: int, bases: int) -> bool:
+    """Tell whether n passes Miller's test to that many random bases."""
     twos = ((n - 1) & -(n - 1)).bit_length() - 1
-    odd = (n - 1) >> twos
-    return all(not _is_witness(2 + secrets.randbelow(n - 3), n, odd, twos) for _ in range(rounds))
+    values = b"".join((2 + secrets.randbelow(n - 3)).to_bytes(width, "big") for _ in range(bases))
+    powers = bytearray(len(values))
+    ring.single_powers(values, width, ((n - 1) >> twos).to_bytes(width, "big"), powers, True)
+    passed = all(
+        _reaches_minus_one(int.from_bytes(powers[i : i + width], "big"), n, twos)
+        for i in range(0, len(powers), width)
+    )
+    bignum.wipe(powers)
+    return passed
 
 
-def _is_witness(base: int, n: int, odd: int, twos: int) -> bool:
-    """Tell whether `base` proves that n = odd 2^twos + 1 is composite."""
-    x = pow(base, odd, n)
+def _reaches_minus_one(x: int, n: int, twos: int) -> bool:
+    """Tell whether x is 1, or one of its first `twos` repeated squares is -1; only one for n = 3 (mod 4)."""
     if x in (1, n - 1):
-        return False
+        return True
     for _ in range(twos - 1):
         x = x * x % n
         if x == n - 1:
-            return False
-    return True
+            return True
+    return False
+
+
+def fermat_probable_primes(candidates: Iterable[int]) -> Iterator[int]:
+    """Yield the candidates p with 2^(p - 1) = 1 (mod p), in order: all primes, and hardly anything else.
+
+    Parameters
+    ----------
+    candidates
+        Odd numbers of equal length, from 5 on. They are taken, and tested, as many at a time as the kernel
+        has lanes.
+
+    Returns
+    -------
+    iterator of int
+        Those that pass.
+
+    Examples
+    --------
+    >>> list(fermat_probable_primes([341, 347, 349, 351]))
+    [341, 347, 349]
+    """
+    for batch in _batches(candidates, bignum.lanes()):
+        yield from compress(batch, _fermat(batch))
+
+
+def _fermat(candidates: Sequence[int]) -> list[bool]:
+    """Test as many candidates as there are lanes, or fewer."""
+    width = -(-candidates[0].bit_length() // 8)
+    lanes = bignum.lanes()
+    filled = [*candidates, *[candidates[0]] * (lanes - len(candidates))]
+    ring = bignum.Ring(b"".join(p.to_bytes(width, "big") for p in filled), lanes)
+    powers = bytearray(lanes * width)
+    ring.fermat(width, powers)
+    one = (1).to_bytes(width, "big")
+    return [powers[i * width : (i + 1) * width] == one for i in range(len(candidates))]
+
+
+def _batches(values: Iterable[int], size: int) -> Iterator[list[int]]:
+    """Cut into lists of `size` values; the last one may be shorter."""
+    batch: list[int] = []
+    for value in values:
+        batch.append(value)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def random_blum_prime(bits: int) -> int:
@@ -124,18 +198,17 @@ def random_blum_prime(bits: int) -> int:
     while True:
         start = lowest + secrets.randbelow((1 << bits) - lowest)
         start += (3 - start) % 4
-        for offset in _survivors(start):
-            candidate = start + 4 * offset
-            if candidate >= 1 << bits:
-                break
-            if is_probable_prime(candidate, rounds=1) and is_probable_prime(candidate):
+        candidates = (start + 4 * offset for offset in _survivors(start))
+        for candidate in fermat_probable_primes(takewhile(lambda p: p < 1 << bits, candidates)):
+            if is_probable_prime(candidate):
                 return candidate
 
 
 def _survivors(start: int) -> list[int]:
     """List the indices i for which start + 4 i has no odd prime factor below 2^16."""
-    alive = np.ones(_SPAN, dtype=bool)
-    for prime in _odd_small_primes():
-        first = -start * pow(4, -1, prime) % prime
-        alive[first::prime] = False
+    primes = _odd_small_primes()
+    residues = np.array([start % prime for prime in primes.tolist()])
+    quarters = (1 + -primes % 4 * primes) // 4  # of 1, modulo each prime
+    alive = np.ones(_SPAN, dtype=np.uint8)
+    bignum.strike(alive, primes.astype(np.uint32), (-residues * quarters % primes).astype(np.uint32))
     return [int(i) for i in np.flatnonzero(alive)]

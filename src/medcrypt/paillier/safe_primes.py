@@ -3,11 +3,13 @@
 import math
 import secrets
 from functools import cache
+from itertools import takewhile
 
 import numpy as np
 import numpy.typing as npt
 
-from medcrypt.paillier.primes import is_probable_prime
+from medcrypt._ext import bignum
+from medcrypt.paillier.primes import fermat_probable_primes, is_probable_prime
 
 __all__ = ["random_safe_prime"]
 
@@ -56,14 +58,12 @@ def random_safe_prime(bits: int) -> int:
     while True:
         start = lowest + secrets.randbelow((1 << bits) - lowest)
         start += (11 - start) % 12
-        for offset in _survivors(start):
-            p = start + 12 * offset
-            if p >= 1 << bits:
-                break
-            # The cheap test on both first: nearly every candidate ends there.
-            if all(is_probable_prime(x, rounds=1) for x in (p // 2, p)) and all(
-                is_probable_prime(x) for x in (p // 2, p)
-            ):
+        candidates = (start + 12 * offset for offset in _survivors(start))
+        halves = (p // 2 for p in takewhile(lambda p: p < 1 << bits, candidates))
+        # The cheap test on both first: nearly every candidate ends there.
+        doubled = (2 * half + 1 for half in fermat_probable_primes(halves))
+        for p in doubled:
+            if is_probable_prime(p, rounds=1) and is_probable_prime(p // 2) and is_probable_prime(p):
                 return p
 
 
@@ -75,12 +75,10 @@ def _survivors(start: int) -> list[int]:
     primes = _sieving_primes()
     primes = primes[: np.searchsorted(primes, math.isqrt(start) // 2)]  # never strike out a prime itself
     residues = _residues(start, primes)
-    alive = np.ones(_SPAN, dtype=bool)
-    for prime, residue, step in zip(
-        primes.tolist(), residues.tolist(), _inverses_of_12(primes).tolist(), strict=True
-    ):
-        alive[-residue * step % prime :: prime] = False
-        alive[(1 - residue) * step % prime :: prime] = False
+    steps = _inverses_of_12(primes)
+    alive = np.ones(_SPAN, dtype=np.uint8)
+    for target in (-residues, 1 - residues):
+        bignum.strike(alive, primes.astype(np.uint32), (target * steps % primes).astype(np.uint32))
     return [int(i) for i in np.flatnonzero(alive)]
 
 

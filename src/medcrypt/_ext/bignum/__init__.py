@@ -1,5 +1,5 @@
 """Residues modulo n^2 and n in batches, for any odd n: Paillier's arithmetic."""
 
-from medcrypt._ext.bignum.rings import Comb, Ring, in_range, jacobi, strike, wipe
+from medcrypt._ext.bignum.rings import Comb, Ring, in_range, jacobi, lanes, strike, wipe
 
-__all__ = ["Comb", "Ring", "in_range", "jacobi", "strike", "wipe"]
+__all__ = ["Comb", "Ring", "in_range", "jacobi", "lanes", "strike", "wipe"]

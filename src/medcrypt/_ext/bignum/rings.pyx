@@ -8,7 +8,7 @@ from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
 from medcrypt._ext.cpu.detect import path as path_in_use
 from medcrypt._ext.cpu.detect import paths as runnable_paths
 
-__all__ = ["Comb", "Ring", "in_range", "jacobi", "strike", "wipe"]
+__all__ = ["Comb", "Ring", "in_range", "jacobi", "lanes", "strike", "wipe"]
 
 cdef extern from "bignum.h":
     enum:
@@ -110,6 +110,19 @@ cdef int check(bint done) except -1:
 
 # ---- rings --------------------------------------------------------------------------------------------
 
+cdef object checked_path(object path):
+    """Return the path that is asked for, or the one in use; refuse what the processor cannot run."""
+    chosen = path_in_use() if path is None else path
+    if chosen not in runnable_paths():
+        raise ValueError(f"path {path!r}: this processor can run {', '.join(runnable_paths())}")
+    return chosen
+
+
+def lanes(path=None):
+    """Return how many values the kernel of a path (by default the one in use) computes at once."""
+    return bn_kernels_of(checked_path(path).encode()).lanes
+
+
 @cython.final
 cdef class Ring:
     """The residues modulo n^2, and modulo n, for an odd n.
@@ -159,9 +172,7 @@ cdef class Ring:
         cdef Memory memory = Memory(moduli)
         cdef const bn_kernels *kernels
         cdef size_t width
-        self.path = path_in_use() if path is None else path
-        if self.path not in runnable_paths():
-            raise ValueError(f"path {path!r}: this processor can run {', '.join(runnable_paths())}")
+        self.path = checked_path(path)
         kernels = bn_kernels_of(self.path.encode())
         if count != 1 and <size_t>count != kernels.lanes:
             raise ValueError(f"one modulus or {kernels.lanes}, not {count}")
