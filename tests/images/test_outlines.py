@@ -1,5 +1,6 @@
 """Regions as they may be given: numpy's indexing is the oracle of rectangles; what is no region is refused."""
 
+import tracemalloc
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -10,7 +11,8 @@ import region_strategies as given_by
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medcrypt.images import Polygon
+from medcrypt import SecretKey
+from medcrypt.images import Polygon, encrypt_regions
 from medcrypt.images.outlines import Cursor, Mask, as_outlines, parse_outline, pixels_of
 from reference import regions as twin
 
@@ -184,3 +186,22 @@ def test_what_is_no_region_is_refused(regions: Any, error: type[Exception]) -> N
 def test_a_polygon_needs_two_axes() -> None:
     with pytest.raises(ValueError, match="two axes"):
         as_outlines([[(0, 0), (0, 5), (5, 0)]], (9,))
+
+
+def test_the_union_of_many_large_outlines_takes_the_memory_of_a_few() -> None:
+    shape = (1 << 13, 64)
+    outlines = as_outlines([np.s_[:, column : column + 1] for column in range(0, 64, 2)] * 20, shape)
+    tracemalloc.start()
+    try:
+        union = pixels_of(outlines, shape)
+        assert (
+            tracemalloc.get_traced_memory()[1] < 12 * 16 * union.starts.size
+        )  # all at once: 20 times the runs, and their sort
+    finally:
+        tracemalloc.stop()
+    assert union.count == shape[0] * 32
+
+
+def test_more_regions_than_a_sidecar_holds_are_refused() -> None:
+    with pytest.raises(ValueError, match="use a mask"):
+        encrypt_regions(np.zeros((2, 2), np.uint8), [...] * (1 << 16) + [0], SecretKey.generate())

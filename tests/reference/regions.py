@@ -64,6 +64,7 @@ def take_apart(data: bytes) -> Sidecar:
     require(flags in (0, 1))
     require(68 <= size <= 2**28)
     require(rank <= 32)
+    require(count + apart_count <= 2**16)
     require(slot % 64 == 0)
     require(128 <= slot <= 2**20)
     require(len(data) == size + slot + 32)

@@ -92,7 +92,7 @@ class Shift:
         self._power_of_two = self._n & (self._n - 1) == 0
 
     def holds(self, pixels: Words) -> bool:
-        """Tell whether all pixels are in the range; looks at every one of them."""
+        """Tell whether all pixels are in the range."""
         return self._whole or bool((pixels - self._lo <= self._most).all())
 
     def add(self, pixels: Words, draws: Words) -> None:

@@ -25,6 +25,8 @@ from medcrypt.images.runs import Runs
 
 Bounds: TypeAlias = tuple[tuple[int, int], ...]
 MOST_CORNERS = 1 << 16
+MOST_OUTLINES = 1 << 16
+_MANY_RUNS = 1 << 16
 
 
 class Cursor:
@@ -226,8 +228,14 @@ def parse_outline(cursor: Cursor, shape: tuple[int, ...]) -> Outline:
 
 
 def pixels_of(outlines: Iterable[Outline], shape: tuple[int, ...]) -> Runs:
-    """Return the union of outlines."""
-    return runs.union(outline.pixels(shape) for outline in outlines)
+    """Return the union of outlines, holding little more than that at a time."""
+    joined, waiting, waiting_runs = runs.union([]), [], 0
+    for outline in outlines:
+        waiting.append(outline.pixels(shape))
+        waiting_runs += waiting[-1].starts.size
+        if waiting_runs > _MANY_RUNS + joined.starts.size:
+            joined, waiting, waiting_runs = runs.union([joined, *waiting]), [], 0
+    return runs.union([joined, *waiting])
 
 
 def _as_outline(region: Any, shape: tuple[int, ...]) -> Outline:

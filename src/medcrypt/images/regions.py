@@ -33,7 +33,7 @@ from medcrypt.errors import AuthenticationError
 from medcrypt.images import recipients
 from medcrypt.images.format_preserving import PIECE, Draws, Shift
 from medcrypt.images.header import MOST_AXES
-from medcrypt.images.outlines import Outline, as_outlines, pixels_of
+from medcrypt.images.outlines import MOST_OUTLINES, Outline, as_outlines, pixels_of
 from medcrypt.images.recipients import OpeningKey, SealingKey
 from medcrypt.images.runs import Runs, union
 from medcrypt.images.sidecar import MOST_HEADER, NONCE_BYTES, TAG_BYTES, Sidecar, is_pixel_type, parse, widest
@@ -136,8 +136,8 @@ def encrypt_regions(
         regions=as_outlines(regions, source.shape),
         apart=() if apart is None else _apart(apart, source.shape),
     )
-    if len(sidecar.header) > MOST_HEADER:
-        raise ValueError(f"the outlines take more than {MOST_HEADER} bytes")
+    if len(sidecar.regions + sidecar.apart) > MOST_OUTLINES or len(sidecar.header) > MOST_HEADER:
+        raise ValueError(f"more than {MOST_OUTLINES} regions, or {MOST_HEADER} bytes of outlines: use a mask")
     areas = _Areas.of(sidecar)
     if areas.overlap:
         raise ValueError("regions under different keys overlap")

@@ -19,7 +19,7 @@ import numpy as np
 
 from medcrypt.errors import FormatError
 from medcrypt.images.header import LEAST_SLOT, MAGIC, MOST_AXES, MOST_SLOT, SLOT_STEP, fits
-from medcrypt.images.outlines import Cursor, Outline, parse_outline
+from medcrypt.images.outlines import MOST_OUTLINES, Cursor, Outline, parse_outline
 
 KIND, VERSION = ord("R"), 1
 OUTSIDE_BOUND = 1
@@ -117,7 +117,7 @@ def parse(data: bytes) -> tuple[Sidecar, bytes, bytes]:
     flags, size, slot_size, method, rank, zero, dtype, regions, apart, lo, hi, nonce = fields
     if flags & ~OUTSIDE_BOUND or zero or method != AES_CTR_SHIFT:
         raise FormatError("reserved bits are set, or an unknown method: made by a newer medcrypt, or damaged")
-    if not FIXED_BYTES <= size <= MOST_HEADER or rank > MOST_AXES:
+    if not FIXED_BYTES <= size <= MOST_HEADER or rank > MOST_AXES or regions + apart > MOST_OUTLINES:
         raise FormatError("the header's fields are out of bounds")
     if not LEAST_SLOT <= slot_size <= MOST_SLOT or slot_size % SLOT_STEP:
         raise FormatError("the size of the recipient slot is out of bounds")
