@@ -24,7 +24,7 @@ import math
 import secrets
 
 from medcrypt.errors import InvalidKeyError
-from medcrypt.paillier.proofs.residues import jacobi, octet_length, recombine
+from medcrypt.paillier.proofs.residues import jacobi, octet_length, powers, recombine
 from medcrypt.paillier.proofs.transcript import Fields, Transcript, octets, pack_bits, unpack_bits
 from medcrypt.paillier.soundness import check_modulus
 
@@ -67,17 +67,19 @@ def prove(p: int, q: int, context: bytes) -> bytes:
     n = p * q
     w = _non_residue(n)
     challenges = _challenges(n, w, context)
-    roots = [_fourth_root(y, w, p, q) for y in challenges]
+    choices = [_twist(y, w, p, q) for y in challenges]
+    squares = [(-1) ** a * w**b * y for y, (a, b) in zip(challenges, choices, strict=True)]
+    fourth_roots = [min(x, n - x) for x in _fourth_roots(squares, p, q)]
     size = octet_length(n)
     proof = b"".join(
         [
             _MAGIC,
             octets(n.bit_length(), 2),
             octets(w, size),
-            pack_bits(a for _, a, _ in roots),
-            pack_bits(b for _, _, b in roots),
-            *(octets(x, size) for x, _, _ in roots),
-            *(octets(_nth_root(y, p, q), size) for y in challenges[:NTH_ROOTS]),
+            pack_bits(a for a, _ in choices),
+            pack_bits(b for _, b in choices),
+            *(octets(x, size) for x in fourth_roots),
+            *(octets(z, size) for z in _nth_roots(challenges[:NTH_ROOTS], p, q)),
         ]
     )
     # A root that is right modulo p and wrong modulo q, as a fault would make it, gives the factors away.
@@ -127,9 +129,8 @@ def verify(n: int, proof: bytes | bytearray | memoryview, context: bytes) -> Non
         # -x is a root as well; the smaller of the two makes the bytes unique.
         if not (0 < x <= n // 2 and pow(x, 4, n) == (-1) ** a * w**b * y % n):
             raise InvalidKeyError("the proof does not hold")
-    for y, z in zip(challenges, nth_roots, strict=False):
-        if not (0 < z < n and pow(z, n, n) == y):
-            raise InvalidKeyError("the proof does not hold")
+    if not all(0 < z < n for z in nth_roots) or powers(nth_roots, n, n) != challenges[:NTH_ROOTS]:
+        raise InvalidKeyError("the proof does not hold")
 
 
 def _challenges(n: int, w: int, context: bytes) -> list[int]:
@@ -149,26 +150,28 @@ def _non_residue(n: int) -> int:
             return w
 
 
-def _fourth_root(y: int, w: int, p: int, q: int) -> tuple[int, int, int]:
-    """Return x, a, b with x^4 = (-1)^a w^b y (mod p q), x being below n / 2.
+def _twist(y: int, w: int, p: int, q: int) -> tuple[int, int]:
+    """Return a, b for which (-1)^a w^b y is a square.
 
-    -1 is no square modulo p nor modulo q, w is one modulo exactly one of them: so some a, b make a square of
-    y. A square has one square root that is a square itself, u^((p + 1) / 4), and that has one again.
+    -1 is no square modulo p nor modulo q, w is one modulo exactly one of them: so some a, b do.
     """
     b = int(jacobi(y, p) != jacobi(y, q))
-    twisted = w**b * y
-    a = int(jacobi(twisted, p) == -1)
-    square = (-1) ** a * twisted
-    x = recombine(
-        pow(square, ((p + 1) // 4) ** 2 % (p - 1), p), pow(square, ((q + 1) // 4) ** 2 % (q - 1), q), p, q
+    a = int(jacobi(w**b * y, p) == -1)
+    return a, b
+
+
+def _fourth_roots(squares: list[int], p: int, q: int) -> list[int]:
+    """Return fourth roots modulo p q. A square u has one root that is a square itself, u^((p + 1) / 4) mod p."""
+    modulo_p, modulo_q = (
+        powers(squares, ((prime + 1) // 4) ** 2 % (prime - 1), prime, secret=True) for prime in (p, q)
     )
-    return min(x, p * q - x), a, b
+    return [recombine(x, y, p, q) for x, y in zip(modulo_p, modulo_q, strict=True)]
 
 
-def _nth_root(y: int, p: int, q: int) -> int:
-    """Return z with z^n = y (mod n)."""
-    n = p * q
+def _nth_roots(ys: list[int], p: int, q: int) -> list[int]:
+    """Return z with z^n = y (mod n), for n = p q."""
     try:
-        return recombine(pow(y, pow(n, -1, p - 1), p), pow(y, pow(n, -1, q - 1), q), p, q)
+        modulo_p, modulo_q = (powers(ys, pow(p * q, -1, prime - 1), prime, secret=True) for prime in (p, q))
     except ValueError:
         raise InvalidKeyError("gcd(n, phi(n)) is not 1") from None
+    return [recombine(x, y, p, q) for x, y in zip(modulo_p, modulo_q, strict=True)]

@@ -1,6 +1,53 @@
-"""Number theory that the proofs share: Jacobi symbols, and the Chinese remainder theorem for two primes."""
+"""Number theory that the proofs share: powers on the kernels, Jacobi symbols, the Chinese remainder theorem."""
 
-__all__ = ["jacobi", "octet_length", "power_by_factors", "recombine"]
+from collections.abc import Sequence
+
+from medcrypt.paillier.arithmetic import FixedBase, Group
+
+__all__ = ["fixed_base_powers", "jacobi", "octet_length", "powers", "recombine"]
+
+
+def powers(values: Sequence[int], exponent: int, modulus: int, *, secret: bool = False) -> list[int]:
+    """Return x^exponent modulo an odd modulus for every x.
+
+    Parameters
+    ----------
+    values
+        Integers; reduced first, in variable time.
+    exponent
+        Not negative.
+    modulus
+        Odd, at least 3.
+    secret
+        Whether the exponent is secret (its length is not): then in constant time.
+
+    Returns
+    -------
+    list of int
+        The powers, in order.
+
+    Examples
+    --------
+    >>> powers([2, 3], 5, 1009)
+    [32, 243]
+    """
+    size = octet_length(modulus)
+    results = bytearray(size * len(values))
+    encoded = b"".join((x % modulus).to_bytes(size, "big") for x in values)
+    width = max(octet_length(exponent), 1)
+    Group(modulus).ring.single_powers(encoded, size, exponent.to_bytes(width, "big"), results, secret)
+    return [int.from_bytes(results[i : i + size], "big") for i in range(0, len(results), size)]
+
+
+def fixed_base_powers(base: int, exponents: Sequence[int], modulus: int) -> list[int]:
+    """Return base^e modulo an odd modulus for exponents that are not longer than it, in constant time.
+
+    Examples
+    --------
+    >>> fixed_base_powers(3, [0, 5, 1000], 1009)
+    [1, 243, 404]
+    """
+    return [x % modulus for x in FixedBase(base, modulus, modulus.bit_length()).powers(exponents)]
 
 
 def jacobi(a: int, n: int) -> int:
@@ -39,11 +86,6 @@ def jacobi(a: int, n: int) -> int:
 def recombine(x_p: int, x_q: int, p: int, q: int) -> int:
     """Return the residue modulo p q that is x_p modulo p and x_q modulo q (Garner)."""
     return x_q + (x_p - x_q) * pow(q, -1, p) % p * q
-
-
-def power_by_factors(base: int, exponent: int, p: int, q: int) -> int:
-    """Return base^exponent mod p q from the factors, for a unit; a quarter of the work."""
-    return recombine(pow(base, exponent % (p - 1), p), pow(base, exponent % (q - 1), q), p, q)
 
 
 def octet_length(n: int) -> int:

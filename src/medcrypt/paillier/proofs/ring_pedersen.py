@@ -15,8 +15,7 @@ import secrets
 from dataclasses import dataclass, field
 
 from medcrypt.errors import InvalidKeyError
-from medcrypt.paillier.exponentiation import fixed_base_powers
-from medcrypt.paillier.proofs.residues import octet_length, power_by_factors
+from medcrypt.paillier.proofs.residues import fixed_base_powers, octet_length
 from medcrypt.paillier.proofs.transcript import Fields, Transcript, octets, pack_bits, unpack_bits
 from medcrypt.paillier.safe_primes import random_safe_prime
 from medcrypt.paillier.soundness import MAX_BITS, check_modulus, least_distance, minimum_bits
@@ -104,12 +103,11 @@ class RingPedersen:
         while True:
             t = pow(secrets.randbelow(n), 2, n)
             secret = secrets.randbelow(totient)
-            s = power_by_factors(t, secret, p, q)
+            (s,) = fixed_base_powers(t, [secret], n)
             if _are_generators(n, s, t):
                 break
         masks = [secrets.randbelow(totient) for _ in range(ROUNDS)]
-        commitments = [power_by_factors(t, mask, p, q) for mask in masks]
-        bits = _challenge(n, s, t, commitments, context)
+        bits = _challenge(n, s, t, fixed_base_powers(t, masks, n), context)
         size = octet_length(n)
         answers = [(mask + e * secret) % totient for mask, e in zip(masks, bits, strict=True)]
         proof = pack_bits(bits) + b"".join(octets(z, size) for z in answers)
