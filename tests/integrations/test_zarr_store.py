@@ -6,6 +6,7 @@ import itertools
 import multiprocessing
 import pickle
 import re
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -410,6 +411,10 @@ def test_a_token_refuses_a_fork_and_another_store() -> None:
     other, _ = filled(a=b"1", b=b"2", c=b"3", d=b"4")
     with pytest.raises(AuthenticationError):
         take(EncryptedStore(other, KEY, at_least=token), "a")
+    for number in range(40):  # so long a history that the record of the token's number is no longer read
+        put(other, "a", bytes([number]))
+    with pytest.raises(AuthenticationError):
+        take(EncryptedStore(other, KEY, at_least=token), "a")
     put(store, "b", b"3")
     assert take(EncryptedStore(memory, KEY, at_least=token), "a") == b"2"
 
@@ -447,6 +452,32 @@ def test_strange_objects_in_the_underlying_store_are_left_alone() -> None:
     assert take(store, "a") == b"1"
 
 
+HEAD = struct.Struct("<Q24sI")
+SET = struct.pack("<BH", 1, 1) + b"a" + bytes(64)
+DELETE = struct.pack("<BH", 0, 1) + b"a"
+
+
+@pytest.mark.parametrize(
+    "plaintext",
+    [
+        b"",
+        HEAD.pack(8, bytes(24), 0),
+        HEAD.pack(0, bytes(24), 0) + b"\0",
+        HEAD.pack(0, bytes(24), 1),
+        HEAD.pack(0, bytes(24), 1) + SET[:-1],
+        HEAD.pack(0, bytes(24), 1) + SET + DELETE,
+        HEAD.pack(0, bytes(24), 2) + SET + DELETE,
+        HEAD.pack(0, bytes(24), 1) + b"\2" + SET[1:],
+        HEAD.pack(0, bytes(24), 1) + struct.pack("<BH", 0, 1) + b"\xff",
+    ],
+)
+def test_a_record_of_another_format_is_refused(plaintext: bytes) -> None:
+    label = b"medcrypt/v1/zarr-record" + struct.pack("<Q", 7)
+    blob = images.cobblestone.encrypt(KEY.to_bytes(), plaintext, label)
+    with pytest.raises(FormatError):
+        Record.open(KEY.to_bytes(), 7, blob)
+
+
 @given(st.binary(max_size=200))
 def test_the_plaintext_of_a_record_is_parsed_strictly(data: bytes) -> None:
     blob = images.cobblestone.encrypt(KEY.to_bytes(), data, b"medcrypt/v1/zarr-record" + bytes(8))
@@ -467,6 +498,7 @@ class FailingStore(WrapperStore[MemoryStore]):
     """Fail on writing a name that begins in a certain way."""
 
     refuse = ""
+    once = ""
 
     async def set(self, key: str, value: Buffer) -> None:
         self._fail(key)
@@ -477,8 +509,10 @@ class FailingStore(WrapperStore[MemoryStore]):
         await self._store.set_if_not_exists(key, value)
 
     def _fail(self, key: str) -> None:
-        if self.refuse and key.startswith(self.refuse):
-            raise OSError("no room")
+        for prefix in (self.refuse, self.once):
+            if prefix and key.startswith(prefix):
+                self.once = ""
+                raise OSError("no room")
 
 
 @pytest.mark.parametrize("step", ["objects/", "log/"])
@@ -513,21 +547,48 @@ def test_writes_of_one_moment_share_records() -> None:
     assert sum(name.startswith("log/") for name in raw(memory)) < 30
 
 
-def test_a_cancelled_write_leaves_nothing_behind_that_is_written_later() -> None:
+def test_a_cancelled_write_is_not_written_down_later() -> None:
     memory = MemoryStore()
     store = EncryptedStore(memory, KEY)
 
     async def race() -> None:
         await store.set("a", Buffer.from_bytes(b"1"))
-        tasks = [asyncio.create_task(store.set(f"b{number}", Buffer.from_bytes(b"2"))) for number in range(8)]
-        await asyncio.sleep(0)
-        for task in tasks[::2]:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        entry = store._contents.entries["a"]
+        async with store._queues[asyncio.get_running_loop()].lock:
+            waiting = asyncio.create_task(store._commit({"late": entry}))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        await store.set("b", Buffer.from_bytes(b"2"))
 
     sync(race())
-    assert not any(queue.waiting for queue in store._queues.values())
-    assert {"a", "b1", "b3", "b5", "b7"} <= set(paths(EncryptedStore(memory, KEY)))
+    assert paths(EncryptedStore(memory, KEY)) == ["a", "b"]
+
+
+def test_a_record_that_cannot_be_written_fails_one_write_and_the_others_try_again() -> None:
+    failing = FailingStore(MemoryStore())
+    store = EncryptedStore(failing, KEY)
+
+    async def race() -> list[object]:
+        await store.set("a", Buffer.from_bytes(b"1"))
+        entry = store._contents.entries["a"]
+        async with store._queues[asyncio.get_running_loop()].lock:
+            tasks = [asyncio.create_task(store._commit({f"b{number}": entry})) for number in range(4)]
+            await asyncio.sleep(0)
+            failing.once = "log/"
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    outcomes = sync(race())
+    assert [type(outcome) for outcome in outcomes] == [OSError, type(None), type(None), type(None)]
+    assert paths(EncryptedStore(failing, KEY)) == ["a", "b1", "b2", "b3"]
+
+
+def test_of_writes_to_one_path_at_one_moment_one_value_is_left() -> None:
+    memory = MemoryStore()
+    store = EncryptedStore(memory, KEY)
+    sync(store._set_many([("a", Buffer.from_bytes(bytes([number]))) for number in range(20)]))
+    assert len([name for name in raw(memory) if name.startswith("objects/")]) == 1
+    assert take(EncryptedStore(memory, KEY), "a") == take(store, "a")
 
 
 def test_long_histories_are_summed_up_and_sleeping_handles_find_the_way() -> None:
@@ -638,6 +699,17 @@ def test_the_chain_lists_everything_every_so_often() -> None:
         salt = number.to_bytes(24, "big")
         contents.apply(record, salt)
     assert 5 <= complete <= 8
-    stale = Record(contents.version + 1, contents.base, b"x" * 24, {})
+    version, base = contents.version, contents.base
+    wrong = [
+        Record(version + 1, base, b"x" * 24, {}),
+        Record(version + 2, base, salt, {}),
+        Record(version + 1, base - 1, salt, {}),
+    ]
+    for record in wrong:
+        with pytest.raises(AuthenticationError):
+            contents.apply(record, salt)
     with pytest.raises(AuthenticationError):
-        contents.apply(stale, salt)
+        Contents().apply(Record(3, 2, bytes(24), {}), salt)
+    for old in (version, version - 5):
+        contents.apply(Record(old, old, salt, {"old": None}), b"x" * 24)
+    assert (contents.version, contents.base, contents.salt) == (version, base, salt)
