@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -72,6 +73,35 @@ def test_overwrite_replaces_a_link_and_not_what_it_points_to(tmp_path):
     assert (tmp_path / "target").read_bytes() == b"precious"
     assert not (tmp_path / "a").is_symlink()
     assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def make_device(path: Path) -> None:
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root makes device nodes")
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, make_device, make_socket])
+def test_what_is_no_file_is_never_replaced(tmp_path, make):
+    make(tmp_path / "a")
+    before = (tmp_path / "a").lstat().st_mode
+    with pytest.raises(FileExistsError), new_file(tmp_path / "a", overwrite=True):
+        pytest.fail("the block must not run")
+    assert (tmp_path / "a").lstat().st_mode == before
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_pipe_that_came_meanwhile_is_not_replaced(tmp_path):
+    with pytest.raises(FileExistsError):
+        write_and(tmp_path / "a", lambda: os.mkfifo(tmp_path / "a"), overwrite=True)
+    assert stat.S_ISFIFO((tmp_path / "a").lstat().st_mode)
+    assert names(tmp_path) == ["a"]
 
 
 def test_a_failed_overwrite_keeps_the_old_file(tmp_path):

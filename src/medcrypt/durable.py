@@ -7,8 +7,10 @@ file is replaced only when the caller says so.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +30,8 @@ def new_file(
     path
         The final name.
     overwrite
-        Replace an existing file (atomically); otherwise it stays and ``FileExistsError`` is raised.
+        Replace an existing file or link (atomically); otherwise it stays and ``FileExistsError`` is raised. A
+        folder, device, pipe or socket is never replaced.
     mode
         Permission bits of the new file, before the process's umask.
 
@@ -42,7 +45,7 @@ def new_file(
     ------
     FileExistsError
         ``path`` exists (be it as a dangling link) and ``overwrite`` is false, whether it was there before or
-        came meanwhile.
+        came meanwhile; or it is something that is never replaced.
 
     Examples
     --------
@@ -56,6 +59,7 @@ def new_file(
     path = Path(path)
     if not overwrite and os.path.lexists(path):
         raise FileExistsError(f"{path} exists; it is not replaced unless you ask for it")
+    _check_replaceable(path)
     temporary = path.parent / f".{secrets.token_hex(16)}.partial"
     # The system applies the umask itself: reading it would mean to change it for every thread.
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
@@ -72,8 +76,17 @@ def new_file(
     _sync_folder(path.parent)
 
 
+def _check_replaceable(path: Path) -> None:
+    """Refuse what is no file: a new one in the place of /dev/null would break every program that uses it."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = os.lstat(path).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+            raise FileExistsError(errno.EEXIST, "exists and is not a file", str(path))
+
+
 def _give_name(temporary: Path, path: Path, *, overwrite: bool) -> None:
     if overwrite:
+        _check_replaceable(path)
         os.replace(temporary, path)
         return
     try:
