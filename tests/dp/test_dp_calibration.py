@@ -44,7 +44,7 @@ def test_a_sampling_rate_can_be_calibrated():
         delta=1e-6,
         bracket=(1e-3, 0.1),
     )
-    assert cost(dp.PoissonSampled(rate, dp.Gaussian(1.0)), 100, 1e-6) == pytest.approx(1.0, rel=1e-6)
+    assert cost(dp.PoissonSampled(rate, dp.Gaussian(1.0)), 1000, 1e-6) == pytest.approx(1.0, rel=1e-6)
 
 
 @pytest.mark.parametrize(

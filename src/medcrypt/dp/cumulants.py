@@ -174,8 +174,11 @@ class SampledGaussianCumulant:
                 return x, height
             valley = beyond + int(np.argmin(height[beyond:]))
             deep = height[valley] < np.max(height[: valley + 1]) - _DIGITS
-            if deep or high >= end:
-                return (x[: valley + 1], height[: valley + 1]) if deep else (x, height)
+            if deep:
+                return x[: valley + 1], height[: valley + 1]
+            # No valley in sight: the integrand ends by itself, or c is far beyond any saddle.
+            if high >= end or span > 50.0 * self.sigma:
+                return x, height
             span *= 2.0
 
     def _step(self, a: float, t_max: float, x: _Reals, height: _Reals) -> float:
@@ -197,7 +200,8 @@ class SampledGaussianCumulant:
             simple = 0.0
         log_odds = (2.0 * x - 1.0) / (2.0 * variance) + math.log(self.q) - math.log1p(-self.q)
         odds = np.exp(np.minimum(log_odds, 50.0))
-        best, shift = simple, d
+        # Short of the half turn, where rounding would flip the sign of the argument.
+        best, shift = simple, 0.95 * d
         while True:
             turned = (1.0 + odds * np.exp(1j * shift / variance)) / (1.0 + odds)
             growth = height + min(a, 0.0) * np.log(np.abs(turned)) + t_max * np.angle(turned)

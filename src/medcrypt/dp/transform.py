@@ -195,7 +195,10 @@ class Loss:
         """Return the total K(c + i t)."""
         total = np.zeros(t.shape, dtype=np.complex128)
         for cumulant, count in self.terms:
-            total += count * cumulant.along(c, t)
+            value = cumulant.along(c, t)
+            # Apart: where a moment vanishes K is minus infinity, and complex arithmetic would make it NaN.
+            total.real += count * value.real
+            total.imag += count * value.imag
         return total
 
     def real(self, c: float) -> tuple[float, float]:
@@ -345,6 +348,10 @@ class _Line:
                 values = np.exp(loss.along(c, t) - height)
             if atoms is not None:
                 values = values - atoms.along(c, t)
+            lost = not bool(np.all(np.isfinite(values)))
+            if lost:
+                # Rounding has eaten the moments here: an infinite remainder sends the caller to Chernoff.
+                values = np.where(np.isfinite(values), values, 0.0)
             weights = values / (z * (z + 1.0))
             blocks_z.append(z)
             blocks_values.append(values)
@@ -354,9 +361,9 @@ class _Line:
             edge = float(t[-1])
             first, spent = first + size, spent + size * loss.work(c, edge)
             # The integral of peak/t^2 from the edge on, in units of the step like the sum.
-            rest = peak / (edge * step)
+            rest = math.inf if lost else peak / (edge * step)
             affordable = int((_WORK - spent) / loss.work(c, 2.0 * edge))
-            if rest < _DECAYED * total or first >= _NODES or affordable < 24:
+            if lost or rest < _DECAYED * total or first >= _NODES or affordable < 24:
                 return np.concatenate(blocks_values), np.concatenate(blocks_z), rest
             size = max(24, min(first, 4096, affordable))
 
@@ -522,8 +529,8 @@ def _root_with_slope(
             high = value
         proposal = value - (found - target) / slope if math.isfinite(found) and slope < 0.0 else math.nan
         if not low <= proposal <= high:
-            proposal = 0.5 * (low + high)
-        if abs(proposal - value) <= 4e-16 * value:
-            return proposal
+            proposal = 0.5 * (low + high) if math.isfinite(high) else 2.0 * value + 1e-12
+        if abs(proposal - value) <= 4e-16 * value or not math.isfinite(proposal):
+            return value
         value = proposal
     return value
