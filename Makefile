@@ -29,7 +29,7 @@ KERNEL_STUBS  := $(wildcard $(KERNELS:.pyx=.pyi))
 KERNEL_NAMES  := $(subst /,.,$(KERNEL_STUBS:src/%.pyi=%))
 
 
-.PHONY: help venv demo test lint format bench asv docs sanitize fuzz clean
+.PHONY: help venv demo test lint format bench asv timing docs sanitize fuzz clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ bench: $(VENV)/.extra-bench  ## the side-by-side table against other libraries
 asv: $(VENV)/.extra-bench  ## run every asv benchmark once, on the installed build
 	@$(BIN)/asv --config benchmarks/asv.conf.json machine --yes > /dev/null
 	@$(BIN)/asv --config benchmarks/asv.conf.json run --quick --show-stderr --environment existing:$(BIN)/python
+
+timing: venv  ## is the time of the kernels independent of secrets? (statistical; wants a quiet machine)
+	@$(BIN)/python benchmarks/timing.py $(ARGS)
 
 docs: $(VENV)/.extra-docs  ## build the documentation; a warning is an error
 	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

@@ -1,0 +1,161 @@
+"""Do the kernels take as long for one secret as for another? A statistical test, after dudect.
+
+Each experiment has two classes of secrets: one fixed and one drawn at random. Single calls of both classes are
+timed in a random order, and Welch's t compares the means, once over all timings and once for each of
+several upper bounds, since the tail is the scheduler's (Reparaz, Balasch and Verbauwhede, Dude, is my code
+constant time?, DATE 2017). |t| beyond 4.5 makes a leak likely, beyond 10 certain; that it stays below proves
+nothing but that this many timings on this machine show none.
+
+Run it on a quiet machine: ``make timing`` (ARGS="--timings 20000 --path portable").
+"""
+
+import argparse
+import math
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from medcrypt._ext import bignum, cpu
+
+SUSPICIOUS, CERTAIN = 4.5, 10.0
+BITS = 1024  # long enough for several blocks of digits, short enough for many timings
+QUANTILES = (0.5, 0.7, 0.9, 0.95, 0.99)
+
+# What one class of secrets is used for: prepared outside of the measurement, then timed.
+Prepared = Callable[[], object]
+Experiment = Callable[[bool], Prepared]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one experiment: the greatest |t|, over all timings and over those below each bound."""
+
+    name: str
+    t: float
+    timings: int
+
+    def __str__(self) -> str:
+        words = (
+            "leaks" if self.t > CERTAIN else "suspicious" if self.t > SUSPICIOUS else "no difference found"
+        )
+        return f"{self.name:<58} {self.timings:>8} timings   max |t| {self.t:6.2f}   {words}"
+
+
+def main() -> int:
+    """Run every experiment on every path that is asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--timings", type=int, default=4000, help="single calls of each experiment")
+    parser.add_argument("--only", default="", help="experiments whose name contains this")
+    parser.add_argument("--path", choices=cpu.paths(), help="one kernel path only")
+    arguments = parser.parse_args()
+    paths = [arguments.path] if arguments.path else [p for p in cpu.paths() if p != "avx2"]
+    verdicts = [
+        measure(f"{path}: {name}", experiment, arguments.timings)
+        for path in paths
+        for name, experiment in experiments(path).items()
+        if arguments.only in name
+    ]
+    return int(any(verdict.t > CERTAIN for verdict in verdicts if "control" not in verdict.name))
+
+
+def experiments(path: str) -> dict[str, Experiment]:
+    """List the experiments; each prepares one call with a fixed or a random secret."""
+    n = secrets.randbits(BITS) | 1 | 1 << (BITS - 1)
+    ring = _ring(n, path)
+    base = _entered(ring, n, [secrets.randbelow(n * n) for _ in range(ring.lanes)])
+    comb, out = bignum.Comb(ring, base, 256), np.empty_like(base)
+    zeros = bytes(BITS // 8)
+
+    def exponent(fixed: bool) -> Prepared:
+        e = zeros if fixed else os.urandom(len(zeros))
+        return lambda: ring.power(base, e, out, True)
+
+    def public_exponent(fixed: bool) -> Prepared:
+        e = zeros if fixed else os.urandom(len(zeros))
+        return lambda: ring.power(base, e, out, False)
+
+    def comb_exponent(fixed: bool) -> Prepared:
+        e = bytes(32 * ring.lanes) if fixed else os.urandom(32 * ring.lanes)
+        return lambda: comb.powers(e, 32, out)
+
+    def some(fixed: bool) -> npt.NDArray[np.uint64]:
+        """Ones or random residues, both made in the same way just before they are used."""
+        drawn = [secrets.randbelow(n * n) for _ in range(ring.lanes)]
+        return _entered(ring, n, [1] * ring.lanes if fixed else drawn)
+
+    e = os.urandom(BITS // 8)
+
+    def residue(fixed: bool) -> Prepared:
+        x = some(fixed)
+        return lambda: ring.power(x, e, out, True)
+
+    def leaving(fixed: bool) -> Prepared:
+        x = some(fixed)
+        values = bytearray(ring.lanes * BITS // 4)
+        return lambda: ring.leave(x, BITS // 4, values)
+
+    fixed_modulus = 1 << (BITS - 1) | 1
+
+    def modulus(fixed: bool) -> Prepared:
+        m = fixed_modulus if fixed else secrets.randbits(BITS) | 1 | 1 << (BITS - 1)
+        own = _ring(m, path)
+        values, found = (
+            os.urandom(ring.lanes * BITS // 8 - 1).rjust(ring.lanes * BITS // 8, b"\0"),
+            bytearray(ring.lanes * BITS // 8),
+        )
+        return lambda: own.single_powers(values, BITS // 8, e, found, True)
+
+    return {
+        "decryption's power, exponent 0 or random": exponent,
+        "comb, exponents 0 or random": comb_exponent,
+        "decryption's power, of 1 or of random residues": residue,
+        "leaving Montgomery's form, 1 or random residues": leaving,
+        "power modulo a sparse or a random prime's size": modulus,
+        "control, public exponent 0 or random (must differ)": public_exponent,
+    }
+
+
+def measure(name: str, experiment: Experiment, timings: int) -> Verdict:
+    """Time calls of both classes in random order, and print the verdict."""
+    classes = np.frombuffer(os.urandom(timings), dtype=np.uint8) & 1 == 1
+    spent = np.array([_time(experiment(bool(fixed))) for fixed in classes])
+    bounds = [math.inf, *np.quantile(spent, QUANTILES)]
+    kept = [(spent[classes & (spent <= b)], spent[~classes & (spent <= b)]) for b in bounds]
+    verdict = Verdict(name, max(abs(welch(a, b)) for a, b in kept if min(a.size, b.size) > 1), timings)
+    print(verdict, flush=True)
+    return verdict
+
+
+def welch(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+    """Welch's t of two samples."""
+    error = math.sqrt(a.var(ddof=1) / a.size + b.var(ddof=1) / b.size)
+    return float((a.mean() - b.mean()) / error) if error else 0.0
+
+
+def _time(call: Prepared) -> float:
+    """Nanoseconds of one call; a first one has brought code and tables into the caches."""
+    call()
+    start = time.perf_counter_ns()
+    call()
+    return float(time.perf_counter_ns() - start)
+
+
+def _ring(n: int, path: str) -> bignum.Ring:
+    return bignum.Ring(n.to_bytes(BITS // 8, "big"), path=path)
+
+
+def _entered(ring: bignum.Ring, n: int, values: list[int]) -> npt.NDArray[np.uint64]:
+    """Residues of one group."""
+    out = np.empty(ring.group_words, dtype=np.uint64)
+    ring.enter(b"".join((x % (n * n)).to_bytes(BITS // 4, "big") for x in values), BITS // 4, out)
+    return out
+
+
+if __name__ == "__main__":
+    sys.exit(main())
