@@ -192,12 +192,14 @@ class Mask:
             raise FormatError("a mask's fields are out of bounds")
         steps = np.frombuffer(cursor.take(2 * count * width), f"<u{width}").astype(np.uint64)
         plane = math.prod(shape[len(shape) - axes :])
+        bounds = np.cumsum(steps)
         # Only the first gap may be empty. Steps are at most the plane, below 2^52, so a sum that wraps falls.
         sound = (
-            (steps[1:] > 0).all() and (steps <= plane).all() and _width(int(steps.max(initial=0))) == width
+            (steps <= plane).all()
+            and (bounds[1:] > bounds[:-1]).all()
+            and (count == 0 or bounds[-1] <= plane)
         )
-        bounds = np.cumsum(steps)
-        sound = sound and (bounds[1:] > bounds[:-1]).all() and (count == 0 or bounds[-1] <= plane)
+        sound = sound and _width(int(steps.max(initial=0))) == width
         if not sound:
             raise FormatError("a mask's runs are not in their one form, or outside of the array")
         places = bounds.astype(np.int64)
