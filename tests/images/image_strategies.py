@@ -1,5 +1,6 @@
 """What hypothesis seals: arrays of every dtype, shape and memory layout that medcrypt takes."""
 
+import itertools
 import math
 
 import numpy as np
@@ -65,3 +66,30 @@ def arrays() -> st.SearchStrategy[np.ndarray]:
 def same(one: np.ndarray, two: np.ndarray) -> bool:
     """Tell whether two arrays have the same dtype, shape and bytes (NaN included)."""
     return one.dtype.str == two.dtype.str and one.shape == two.shape and one.tobytes() == two.tobytes()
+
+
+def tiles_for(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[int, ...]]:
+    """Tiles of every kind for a shape: of one pixel, that divide it or do not, and larger than it is."""
+    lengths = st.integers(1, 9) | st.sampled_from([16, 64, 100, 256, 5000])
+    return st.lists(lengths, min_size=1, max_size=len(shape)).map(tuple)
+
+
+@st.composite
+def tiled(draw: st.DrawFn) -> tuple[np.ndarray, tuple[int, ...]]:
+    """An array of one axis or more, and tiles for it."""
+    array = draw(arrays().filter(lambda array: array.ndim > 0))
+    return array, draw(tiles_for(array.shape))
+
+
+def stored(array: np.ndarray, tiles: tuple[int, ...]) -> np.ndarray:
+    """Return the pixels in the order of storage, tile after tile: the definition, and slow."""
+    whole = [*tiles, *array.shape[len(tiles) :]]
+    corners = itertools.product(
+        *(range(0, length, max(tile, 1)) for length, tile in zip(array.shape, whole, strict=True))
+    )
+    parts = [
+        array[tuple(slice(low, low + tile) for low, tile in zip(corner, whole, strict=True))].ravel()
+        for corner in corners
+    ]
+    joined = np.concatenate(parts) if parts else array.ravel()
+    return joined.astype(array.dtype, copy=False)  # numpy joins in the machine's byte order

@@ -40,7 +40,7 @@ def opens(path: Path, key: object) -> bool:
 def slots_of(path: Path) -> tuple[int, int, int]:
     """Return where slot 0, slot 1 and the body begin."""
     header = parse(np.frombuffer(path.read_bytes(), np.uint8))
-    return header.size, header.size + header.slot_size, header.body_start
+    return header.size, header.size + header.slot_size, header.form.body_start
 
 
 # ---- saving ------------------------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ def test_a_crash_loses_nothing_and_a_second_call_repairs(tmp_path_factory, write
     before, (first, second, body) = path.read_bytes(), slots_of(path)
     assert second - first == SLOT
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("medcrypt.images.files._write", crash_in(write, after))
+        patch.setattr("medcrypt.images.rewrapping._write", crash_in(write, after))
         with pytest.raises(CrashError):
             images.rewrap(path, KEY, NEW)
     assert path.read_bytes()[:first] == before[:first]
@@ -247,7 +247,7 @@ def test_a_crash_loses_nothing_and_a_second_call_repairs(tmp_path_factory, write
 
 def test_between_the_two_writes_old_and_new_recipients_open(path):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("medcrypt.images.files._write", crash_in(2, 0))
+        patch.setattr("medcrypt.images.rewrapping._write", crash_in(2, 0))
         with pytest.raises(CrashError):
             images.rewrap(path, KEY, NEW)
     assert opens(path, KEY)

@@ -46,14 +46,14 @@ def parts_of(data: bytes) -> dict[str, tuple[int, int]]:
     """Return where each part of a sealed image begins and ends."""
     header = parse(np.frombuffer(data, np.uint8))
     first, second = header.size, header.size + header.slot_size
-    body_end = header.body_start + header.body_size
+    body_end = header.form.body_start + header.form.body_size
     return {
         "header": (0, first),
         "slot 0": (first, second),
-        "slot 1": (second, header.body_start),
-        "slots": (first, header.body_start),
+        "slot 1": (second, header.form.body_start),
+        "slots": (first, header.form.body_start),
         "private": (first - len(header.private), first),
-        "body": (header.body_start, body_end),
+        "body": (header.form.body_start, body_end),
         "trailer": (body_end, len(data)),
     }
 

@@ -5,6 +5,7 @@ pycryptodome (`reference.cobblestone`), the rest from the standard library.
 """
 
 import hashlib
+import itertools
 import json
 import struct
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Parts:
     signed: bool
     pixel_type: str
     shape: tuple[int, ...]
+    tiles: tuple[int, ...]
     signer: bytes
     public: dict[str, Any]
     private: bytes
@@ -69,7 +71,8 @@ def take_apart(data: bytes) -> Parts:
         struct.unpack("<8sBBHIIBBBB4sII16s12s", data[:64])
     )
     require(magic == b"MEDCRYPT")
-    require((kind, version, cipher, order, zero) == (ord("I"), 1, 1, 0, 0))
+    require((kind, version, cipher, zero) == (ord("I"), 1, 1, 0))
+    require(order in (0, 1))
     require(flags in (0, 1))
     require(zeros == bytes(12))
     require(rank <= 32)
@@ -79,14 +82,19 @@ def take_apart(data: bytes) -> Parts:
     require(private <= cobblestone_size(2**24))
     require(private == 0 or is_cobblestone_size(private))  # and not that of an empty plaintext
     signer_size = 32 * flags
-    require(size == 64 + 8 * rank + signer_size + public + private)
+    shapes_size = 8 * rank * (1 + order)
+    require(size == 64 + shapes_size + signer_size + public + private)
     require(len(data) >= size)
     pixel_type = name.decode("ascii", "replace").rstrip(" ")
     require(pixel_type in PIXEL_TYPES)
     require(pixel_type.ljust(4).encode() == name)
     shape = struct.unpack(f"<{rank}Q", data[64 : 64 + 8 * rank])
     require(prod(n or 1 for n in shape) * int(pixel_type[2:]) < 2**52)
-    at = 64 + 8 * rank
+    tiles = struct.unpack(f"<{rank * order}Q", data[64 + 8 * rank : 64 + shapes_size])
+    if order == 1:
+        require(rank >= 1)
+        require(all(1 <= tile <= max(n, 1) for tile, n in zip(tiles, shape, strict=True)))
+    at = 64 + shapes_size
     signer = data[at : at + signer_size]
     public_json = data[at + signer_size : at + signer_size + public]
     count = prod(shape) * int(pixel_type[2:])
@@ -98,6 +106,7 @@ def take_apart(data: bytes) -> Parts:
         signed=bool(flags),
         pixel_type=pixel_type,
         shape=shape,
+        tiles=tiles,
         signer=signer,
         public=from_json(public_json),
         private=data[size - private : size],
@@ -129,8 +138,22 @@ def read(data: bytes, kind: str, key: bytes, context: bytes = b"", sender: bytes
         before = hashlib.sha512(parts.header[: -len(parts.private)]).digest()
         metadata = cobblestone.decrypt(file_key, parts.private, b"medcrypt/v1/metadata" + before + context)
         require(metadata)
-    array = np.frombuffer(pixels, dtype=parts.pixel_type).reshape(parts.shape)
+    array = np.frombuffer(pixels, dtype=parts.pixel_type)
+    array = from_tiles(array, parts.shape, parts.tiles) if parts.tiles else array.reshape(parts.shape)
     return Opened(array, from_json(metadata), parts.public, parts.signer)
+
+
+def from_tiles(stored: np.ndarray, shape: tuple[int, ...], tiles: tuple[int, ...]) -> np.ndarray:
+    """Put the tiles, stored one after another, where they belong."""
+    array, at = np.empty(shape, stored.dtype), 0
+    for corner in itertools.product(
+        *(range(0, length, tile) for length, tile in zip(shape, tiles, strict=True))
+    ):
+        place = tuple(slice(low, low + tile) for low, tile in zip(corner, tiles, strict=True))
+        count = array[place].size
+        array[place] = stored[at : at + count].reshape(array[place].shape)
+        at += count
+    return array
 
 
 # ---- recipients ----------------------------------------------------------------------------------------

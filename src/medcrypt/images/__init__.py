@@ -1,23 +1,30 @@
 """Images at rest and on the way: sealed arrays with random access.
 
 `encrypt` and `decrypt` turn arrays into sealed bytes and back; `save` and `open` do it with files, of which
-`open` reads only the part that is asked for; `inspect` shows a header without a key; `rewrap` changes who can
-open a file. `cobblestone` is the chunked format underneath. `encrypt_regions` and `decrypt_regions` encrypt parts
-of an image that stays an image.
+`open` reads only the part that is asked for; `create` writes a file piece by piece; `inspect` shows a header
+without a key; `rewrap`, `add_recipient` and `remove_recipient` change who can open a file, `reencrypt` its
+file key as well. `cobblestone` is the chunked format underneath.
+`encrypt_regions` and `decrypt_regions` encrypt parts of an image that stays an image.
 """
 
 from medcrypt.images import cobblestone
 from medcrypt.images.container import decrypt, decrypt_into, encrypt, encrypt_into, sealed_size
-from medcrypt.images.files import Inspection, inspect, rewrap, save
+from medcrypt.images.files import Inspection, inspect
 from medcrypt.images.outlines import Polygon
 from medcrypt.images.reading import SealedImage, open  # noqa: A004 - the field's verb
+from medcrypt.images.reencryption import reencrypt
 from medcrypt.images.regions import decrypt_regions, encrypt_regions
+from medcrypt.images.rewrapping import add_recipient, remove_recipient, rewrap
+from medcrypt.images.writing import SealedWriter, create, save
 
 __all__ = [
     "Inspection",
     "Polygon",
     "SealedImage",
+    "SealedWriter",
+    "add_recipient",
     "cobblestone",
+    "create",
     "decrypt",
     "decrypt_into",
     "decrypt_regions",
@@ -26,6 +33,8 @@ __all__ = [
     "encrypt_regions",
     "inspect",
     "open",
+    "reencrypt",
+    "remove_recipient",
     "rewrap",
     "save",
     "sealed_size",

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcrypt._ext.aes import AesGcm
+from medcrypt._ext.sha512 import HkdfSha512
 from medcrypt.errors import AuthenticationError, FormatError
 from medcrypt.keys.derivation import COMMITMENT_BYTES, SALT_BYTES, cobblestone_keys
 
@@ -150,27 +151,15 @@ def encrypt_into(
         raise ValueError(
             "data and out overlap: chunks grow by 16 bytes, so they cannot be encrypted in place"
         )
-    if salt is None:
-        salt = os.urandom(SALT_BYTES)
-    elif len(salt) != SALT_BYTES:
-        raise ValueError(f"the salt must be {SALT_BYTES} bytes")
-    aes_key, nonce, commitment = cobblestone_keys(_checked_key(key), salt, context)
-    target[:OVERHEAD] = np.frombuffer(salt + commitment, np.uint8)
-    cipher = AesGcm(aes_key)
+    sealer = Sealer(_checked_key(key), source.size, context, salt)
     body = target[OVERHEAD:]
+    target[:OVERHEAD] = np.frombuffer(sealer.preamble, np.uint8)
 
-    def seal(first: int, stop: int, final: bool) -> None:
-        end = source.size if final else stop * CHUNK
-        end_sealed = body.size if final else stop * SEALED_CHUNK
-        cipher.seal_chunks(
-            nonce,
-            source[first * CHUNK : end],
-            body[first * SEALED_CHUNK : end_sealed],
-            first=first,
-            final=final,
-        )
+    def seal(first: int, stop: int) -> None:
+        plain = source[first * CHUNK : stop * CHUNK]
+        sealer.seal(first, plain, body[first * SEALED_CHUNK : stop * SEALED_CHUNK])
 
-    _split(seal, source.size, threads)
+    in_runs(seal, source.size, threads)
     return size
 
 
@@ -204,22 +193,15 @@ def decrypt_into(
     target = target[:size]
     if np.may_share_memory(sealed, target):
         raise ValueError("blob and out overlap")
-    cipher, nonce = _open_keys(key, sealed[:OVERHEAD].tobytes(), context)
+    opener = Opener(_checked_key(key), size, sealed[:OVERHEAD].tobytes(), context)
     body = sealed[OVERHEAD:]
 
-    def unseal(first: int, stop: int, final: bool) -> None:
-        end = target.size if final else stop * CHUNK
-        end_sealed = body.size if final else stop * SEALED_CHUNK
-        cipher.open_chunks(
-            nonce,
-            body[first * SEALED_CHUNK : end_sealed],
-            target[first * CHUNK : end],
-            first=first,
-            final=final,
-        )
+    def unseal(first: int, stop: int) -> None:
+        plain = target[first * CHUNK : stop * CHUNK]
+        opener.open(first, body[first * SEALED_CHUNK : stop * SEALED_CHUNK], plain)
 
     try:
-        _split(unseal, size, threads)
+        in_runs(unseal, size, threads)
     except BaseException:
         target[:] = 0  # other threads may have finished their part
         raise
@@ -253,11 +235,78 @@ def decrypt_range(
     def fetch(offset: int, length: int) -> Bytes:
         return sealed[offset : offset + length]
 
-    reader = Reader(key, size, fetch, context)
+    reader = Reader(_checked_key(key), size, fetch, context)
     if (start is not None and start < 0) or stop is None or stop < 0 or stop > size:
         reader.verify_end()
     first, last, _ = slice(start, stop).indices(size)
     return reader.read(first, max(first, last)).tobytes()
+
+
+class Sealer:
+    """Seals the chunks of one blob: in any order, by any thread, each once.
+
+    Parameters
+    ----------
+    key, context, salt
+        As for `encrypt`; the key may be a prepared one.
+    size
+        How many bytes of plaintext the blob will hold.
+    """
+
+    __slots__ = ("_cipher", "_nonce", "_size", "preamble")
+
+    def __init__(
+        self, key: bytes | HkdfSha512, size: int, context: bytes = b"", salt: bytes | None = None
+    ) -> None:
+        if salt is None:
+            salt = os.urandom(SALT_BYTES)
+        elif len(salt) != SALT_BYTES:
+            raise ValueError(f"the salt must be {SALT_BYTES} bytes")
+        aes_key, self._nonce, commitment = cobblestone_keys(key, salt, context)
+        self._cipher = AesGcm(aes_key)
+        self._size = size
+        self.preamble = salt + commitment
+
+    def seal(self, first: int, plain: Bytes, sealed: Bytes) -> None:
+        """Seal chunks from number ``first`` on into ``sealed``, which they fill.
+
+        The run holds the final chunk, even an empty one, exactly where ``sealed`` has room for it.
+        """
+        final = first * SEALED_CHUNK + sealed.size == self._size + TAG * (self._size // CHUNK + 1)
+        self._cipher.seal_chunks(self._nonce, plain, sealed, first=first, final=final)
+
+
+class Opener:
+    """Opens the chunks of one blob, in any order and by any thread.
+
+    Parameters
+    ----------
+    key, context
+        As for `decrypt`; the key may be a prepared one.
+    size
+        How many bytes of plaintext the blob holds.
+    preamble
+        The blob's first `OVERHEAD` bytes.
+
+    Raises
+    ------
+    AuthenticationError
+        The blob does not belong to key and context. Nothing is decrypted before this is known.
+    """
+
+    __slots__ = ("_cipher", "_nonce", "_size")
+
+    def __init__(self, key: bytes | HkdfSha512, size: int, preamble: bytes, context: bytes = b"") -> None:
+        aes_key, self._nonce, commitment = cobblestone_keys(key, preamble[:SALT_BYTES], context)
+        if not hmac.compare_digest(preamble[SALT_BYTES:], commitment):
+            raise AuthenticationError
+        self._cipher = AesGcm(aes_key)
+        self._size = size
+
+    def open(self, first: int, sealed: Bytes, plain: Bytes) -> None:
+        """Open consecutive chunks from number ``first`` on into ``plain``, or wipe it and raise."""
+        final = first * SEALED_CHUNK + sealed.size == self._size + TAG * (self._size // CHUNK + 1)
+        self._cipher.open_chunks(self._nonce, sealed, plain, first=first, final=final)
 
 
 class Reader:
@@ -266,7 +315,7 @@ class Reader:
     Parameters
     ----------
     key, context
-        As for `decrypt`.
+        As for `decrypt`; the key may be a prepared one.
     size
         How many bytes of plaintext the blob holds.
     fetch
@@ -279,13 +328,17 @@ class Reader:
     """
 
     def __init__(
-        self, key: bytes, size: int, fetch: Callable[[int, int], Bytes], context: bytes = b""
+        self,
+        key: bytes | HkdfSha512,
+        size: int,
+        fetch: Callable[[int, int], Bytes],
+        context: bytes = b"",
     ) -> None:
         self.size = size
         self.chunks_read = 0
         self._counting = threading.Lock()
         self._fetch = fetch
-        self._cipher, self._nonce = _open_keys(key, fetch(0, OVERHEAD).tobytes(), context)
+        self._opener = Opener(key, size, fetch(0, OVERHEAD).tobytes(), context)
         self._last = size // CHUNK
         self._end_verified = False
 
@@ -306,7 +359,7 @@ class Reader:
         if sealed.size != length:
             raise AuthenticationError
         plain = np.empty((self.size if final else stop * CHUNK) - first * CHUNK, np.uint8)
-        self._cipher.open_chunks(self._nonce, sealed, plain, first=first, final=final)
+        self._opener.open(first, sealed, plain)
         with self._counting:
             self.chunks_read += stop - first
             self._end_verified |= final
@@ -371,20 +424,37 @@ def thread_count(size: int, threads: int | None) -> int:
     return threads
 
 
-def _split(work: Callable[[int, int, bool], None], size: int, threads: int | None) -> None:
-    """Call ``work(first, stop, final)`` over consecutive runs of chunks, one run a thread."""
+def in_runs(
+    work: Callable[[int, int], object], size: int, threads: int | None, most: int = MOST_CHUNKS
+) -> None:
+    """Call ``work(first, stop)`` over consecutive runs of the chunks of ``size`` bytes, split among threads.
+
+    Parameters
+    ----------
+    work
+        Is called for every chunk once, the final one included; from several threads where there are more.
+    size
+        Bytes of plaintext.
+    threads
+        As for `encrypt`.
+    most
+        Chunks in a run.
+    """
     chunks = size // CHUNK + 1
     parts = min(thread_count(size, threads), chunks)
-    if parts == 1:
-        work(0, chunks, True)
+
+    def part(begin: int, end: int) -> None:
+        for first in range(begin, end, most):
+            work(first, min(first + most, end))
+
+    if parts <= 1:
+        part(0, chunks)
         return
-    bounds = [chunks * part // parts for part in range(parts + 1)]
+    bounds = [chunks * number // parts for number in range(parts + 1)]
     with ThreadPoolExecutor(parts) as pool:
-        running = [
-            pool.submit(work, first, stop, stop == chunks) for first, stop in itertools.pairwise(bounds)
-        ]
-    for part in running:
-        part.result()
+        running = [pool.submit(part, begin, end) for begin, end in itertools.pairwise(bounds)]
+    for done in running:
+        done.result()
 
 
 def _checked_key(key: bytes) -> bytes:
@@ -393,11 +463,3 @@ def _checked_key(key: bytes) -> bytes:
     if len(key) != KEY_BYTES:
         raise ValueError(f"the key must be {KEY_BYTES} bytes, not {len(key)}")
     return key
-
-
-def _open_keys(key: bytes, preamble: bytes, context: bytes) -> tuple[AesGcm, bytes]:
-    """Derive cipher and nonce, having compared the commitment."""
-    aes_key, nonce, commitment = cobblestone_keys(_checked_key(key), preamble[:SALT_BYTES], context)
-    if not hmac.compare_digest(preamble[SALT_BYTES:], commitment):
-        raise AuthenticationError
-    return AesGcm(aes_key), nonce

@@ -6,20 +6,22 @@ Every byte is specified in ``docs/formats/images.md``. All integers are little-e
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import math
+import operator
 import re
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medcrypt._ext.sha512 import sha512
 from medcrypt.errors import FormatError
 from medcrypt.images import cobblestone
+from medcrypt.images.layout import Layout, full_tiles
 
 Metadata: TypeAlias = Mapping[str, Any]
 
@@ -28,7 +30,7 @@ KIND, VERSION = ord("I"), 1
 SIGNED = 1
 CIPHERS = {"aes-256-gcm": 1}
 _CIPHER_NAMES = {number: name for name, number in CIPHERS.items()}
-C_ORDER = 0
+C_ORDER, TILED = 0, 1
 MOST_AXES = 32
 MOST_PUBLIC = 1 << 20
 MOST_PRIVATE = 1 << 24
@@ -43,14 +45,19 @@ SIGNATURE_BYTES = 64
 # bytes of public metadata, bytes of private metadata, id, 12 zeros
 _FIXED = struct.Struct("<8sBBHIIBBBB4sII16s12s")
 FIXED_BYTES = _FIXED.size
-MOST_HEADER = FIXED_BYTES + 8 * MOST_AXES + SIGNER_BYTES + MOST_PUBLIC + _MOST_SEALED
+_ORDER_AT, _RANK_AT, _ID = 21, 22, slice(36, 52)
+# How many forms are remembered: enough for the series that are being read and written at a time.
+_FORMS = 64
+MOST_HEADER = FIXED_BYTES + 16 * MOST_AXES + SIGNER_BYTES + MOST_PUBLIC + _MOST_SEALED
 # Numbers of fixed, portable width. Objects, structures, strings and long double are refused.
 _DTYPES = re.compile(r"(\|b1|[|<>][iu]1|[<>][iuf][248]|[<>]c(8|16))")
 
 
 @dataclass(frozen=True)
-class Header:
-    """One parsed or new immutable header.
+class Form:
+    """What the headers of a whole series of images have in common, and the sizes that follow from it.
+
+    Made by `form_of` and `parse`, which keep the most recent ones: a series is sealed and opened with one.
 
     Parameters
     ----------
@@ -58,102 +65,192 @@ class Header:
         Type of the pixels, byte order included.
     shape
         Shape of the array.
-    file_id
-        16 random bytes that name the sealed image.
+    tiles
+        Shape of the tiles, one entry for each axis; None where the pixels are stored in C order.
     slot_size
-        Bytes of each of the two recipient slots that follow.
+        Bytes of each of the two recipient slots that follow the header.
     cipher
         Name of the cipher of the body.
-    public
-        Canonical JSON of the metadata that anyone can read, or empty.
-    private
-        Encrypted canonical JSON, or empty.
-    signer
-        Ed25519 key of the sender whose signature follows the body, or empty.
+    signed
+        Whether a signature follows the body.
+    public_size, private_size
+        Bytes of the public and of the encrypted metadata.
     """
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
-    file_id: bytes
+    tiles: tuple[int, ...] | None
     slot_size: int
-    cipher: str = "aes-256-gcm"
-    public: bytes = b""
-    private: bytes = b""
-    signer: bytes = b""
+    cipher: str
+    signed: bool
+    public_size: int
+    private_size: int
 
-    @property
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """The order in which the pixels are stored."""
+        return Layout(self.shape, self.shape if self.tiles is None else self.tiles)
+
+    @functools.cached_property
     def data_size(self) -> int:
         """Bytes of the array."""
         return math.prod(self.shape) * self.dtype.itemsize
 
-    @property
-    def size(self) -> int:
-        """Bytes of the immutable header."""
-        return FIXED_BYTES + 8 * len(self.shape) + len(self.signer) + len(self.public) + len(self.private)
+    @functools.cached_property
+    def shape_size(self) -> int:
+        """Bytes of the shapes of the array and of the tiles."""
+        return 8 * len(self.shape) * (1 if self.tiles is None else 2)
 
-    @property
+    @functools.cached_property
+    def size(self) -> int:
+        """Bytes of the header."""
+        return self.public_start + self.public_size + self.private_size
+
+    @functools.cached_property
+    def public_start(self) -> int:
+        """Where the public metadata begin, behind the signer."""
+        return FIXED_BYTES + self.shape_size + (SIGNER_BYTES if self.signed else 0)
+
+    @functools.cached_property
     def body_start(self) -> int:
         """Where the Cobblestone-256 blob of the pixels begins."""
         return self.size + 2 * self.slot_size
 
-    @property
+    @functools.cached_property
     def body_size(self) -> int:
         """Bytes of that blob."""
         return cobblestone.sealed_size(self.data_size)
 
-    @property
+    @functools.cached_property
+    def body_end(self) -> int:
+        """Where the blob ends and the trailer of a signed image begins."""
+        return self.body_start + self.body_size
+
+    @functools.cached_property
     def chunks(self) -> int:
         """Number of chunks of the body."""
         return self.data_size // cobblestone.CHUNK + 1
 
-    @property
+    @functools.cached_property
     def trailer_size(self) -> int:
         """Bytes after the body: a hash for each chunk and the signature, where the image is signed."""
-        return HASH_BYTES * self.chunks + SIGNATURE_BYTES if self.signer else 0
+        return HASH_BYTES * self.chunks + SIGNATURE_BYTES if self.signed else 0
 
-    @property
+    @functools.cached_property
     def sealed_size(self) -> int:
         """Bytes of the whole sealed image."""
-        return self.body_start + self.body_size + self.trailer_size
-
-    def to_bytes(self) -> bytes:
-        """Return the immutable header."""
-        return self.without_private + self.private
+        return self.body_end + self.trailer_size
 
     @functools.cached_property
-    def without_private(self) -> bytes:
-        """The header up to the encrypted metadata, to which that metadata is bound."""
+    def around_id(self) -> tuple[bytes, bytes]:
+        """The header's bytes before and after the id, up to the signer."""
         fixed = _FIXED.pack(
-            MAGIC, KIND, VERSION, SIGNED if self.signer else 0, self.size, self.slot_size,
-            CIPHERS[self.cipher], C_ORDER, len(self.shape), 0, self.dtype.str.encode("ascii").ljust(4),
-            len(self.public), len(self.private), self.file_id, bytes(12),
+            MAGIC, KIND, VERSION, SIGNED if self.signed else 0, self.size, self.slot_size,
+            CIPHERS[self.cipher], C_ORDER if self.tiles is None else TILED, len(self.shape), 0,
+            self.dtype.str.encode("ascii").ljust(4), self.public_size, self.private_size,
+            bytes(ID_BYTES), bytes(12),
         )  # fmt: skip
-        return fixed + struct.pack(f"<{len(self.shape)}Q", *self.shape) + self.signer + self.public
+        shapes = self.shape + (self.tiles or ())
+        return fixed[: _ID.start], fixed[_ID.stop :] + struct.pack(f"<{len(shapes)}Q", *shapes)
 
-    @functools.cached_property
-    def prefix_digest(self) -> bytes:
-        """SHA-512 of the header up to the encrypted metadata."""
-        return hashlib.sha512(self.without_private).digest()
 
-    @functools.cached_property
-    def digest(self) -> bytes:
-        """SHA-512 of the immutable header."""
-        return hashlib.sha512(self.to_bytes()).digest()
+@functools.lru_cache(maxsize=_FORMS)
+def form_of(
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    tiles: tuple[int, ...] | None,
+    slot_size: int,
+    cipher: str,
+    signed: bool,
+    public_size: int,
+    private_size: int,
+) -> Form:
+    """Return the form of new headers, or raise ``TypeError``/``ValueError`` where no array is like that."""
+    checked_dtype(dtype)
+    if len(shape) > MOST_AXES:
+        raise ValueError(f"arrays of more than {MOST_AXES} axes cannot be sealed")
+    shape = tuple(map(operator.index, shape))
+    if any(length < 0 for length in shape) or not fits(shape, dtype):
+        raise ValueError("an axis is negative, or the array is too large to be sealed")
+    if cipher not in CIPHERS:
+        raise ValueError(f"unknown cipher {cipher!r}; one of {', '.join(CIPHERS)}")
+    whole = None if tiles is None else full_tiles(tiles, shape)
+    return Form(dtype, shape, whole, slot_size, cipher, signed, public_size, private_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """One immutable header.
+
+    Parameters
+    ----------
+    form
+        What it shares with others.
+    data
+        Its bytes.
+    digest
+        SHA-512 of them.
+    """
+
+    form: Form
+    data: bytes
+    digest: bytes
+
+    @classmethod
+    def of(cls, form: Form, data: bytes) -> Self:
+        """Return the header with these bytes."""
+        return cls(form, data, sha512(data))
+
+    @property
+    def size(self) -> int:
+        """Bytes of the header."""
+        return self.form.size
+
+    @property
+    def slot_size(self) -> int:
+        """Bytes of each recipient slot."""
+        return self.form.slot_size
+
+    @property
+    def file_id(self) -> bytes:
+        """16 random bytes that name the sealed image."""
+        return self.data[_ID]
+
+    @property
+    def signer(self) -> bytes:
+        """Ed25519 key of the sender whose signature follows the body, or empty."""
+        return self.data[FIXED_BYTES + self.form.shape_size : self.form.public_start]
+
+    @property
+    def public(self) -> bytes:
+        """Canonical JSON of the metadata that anyone can read, or empty."""
+        return self.data[self.form.public_start : self.form.size - self.form.private_size]
+
+    @property
+    def private(self) -> bytes:
+        """Encrypted canonical JSON, or empty."""
+        return self.data[self.form.size - self.form.private_size :]
+
+
+def without_private(form: Form, file_id: bytes, signer: bytes, public: bytes) -> bytes:
+    """Return a new header up to the encrypted metadata, which are bound to it."""
+    before, after = form.around_id
+    return before + file_id + after + signer + public
 
 
 def header_size(prefix: NDArray[np.uint8]) -> int:
     """Return the size that the first `FIXED_BYTES` bytes claim for the header, within bounds."""
-    if prefix.size < FIXED_BYTES or prefix[:8].tobytes() != MAGIC:
+    fixed = prefix[:FIXED_BYTES].tobytes()
+    if len(fixed) < FIXED_BYTES or not fixed.startswith(MAGIC):
         raise FormatError("not a medcrypt sealed image")
-    _, kind, version, *_ = _FIXED.unpack(prefix[:FIXED_BYTES].tobytes())
+    _, kind, version, _, size, *_ = _FIXED.unpack(fixed)
     if kind != KIND:
         raise FormatError("a medcrypt file, but not a sealed image")
     if version != VERSION:
         raise FormatError(f"sealed image of version {version}; this medcrypt reads version {VERSION}")
-    size = int(_FIXED.unpack(prefix[:FIXED_BYTES].tobytes())[4])
     if not FIXED_BYTES <= size <= MOST_HEADER:
         raise FormatError("the header's size is out of bounds")
-    return size
+    return int(size)
 
 
 def parse(data: NDArray[np.uint8]) -> Header:
@@ -162,12 +259,20 @@ def parse(data: NDArray[np.uint8]) -> Header:
     if data.size < size:
         raise FormatError("the header was cut")
     raw = data[:size].tobytes()
-    _, _, _, flags, _, slot_size, cipher, order, rank, zero, dtype, public, private, file_id, zeros = (
-        _FIXED.unpack(raw[:FIXED_BYTES])
+    # Rank and order say how long the shapes are, before anything is known to be sound: slices only get shorter.
+    shapes = 8 * raw[_RANK_AT] * (2 if raw[_ORDER_AT] == TILED else 1)
+    return Header.of(_parse_form(raw[: _ID.start], raw[_ID.stop : FIXED_BYTES + shapes]), raw)
+
+
+@functools.lru_cache(maxsize=_FORMS)
+def _parse_form(before_id: bytes, after_id: bytes) -> Form:
+    """Parse what a header has in common with others: the bytes before and after its id, up to the signer."""
+    _, _, _, flags, size, slot_size, cipher, order, rank, zero, dtype, public, private, _, zeros = (
+        _FIXED.unpack(before_id + bytes(ID_BYTES) + after_id[:12])
     )
     if flags & ~SIGNED or zero or any(zeros):
         raise FormatError("reserved header bits are set: made by a newer medcrypt, or damaged")
-    if cipher not in _CIPHER_NAMES or order != C_ORDER:
+    if cipher not in _CIPHER_NAMES or order not in (C_ORDER, TILED):
         raise FormatError("unknown cipher or chunk order: made by a newer medcrypt, or damaged")
     if not LEAST_SLOT <= slot_size <= MOST_SLOT or slot_size % SLOT_STEP:
         raise FormatError("the size of the recipient slots is out of bounds")
@@ -175,29 +280,31 @@ def parse(data: NDArray[np.uint8]) -> Header:
         raise FormatError("the header's fields are out of bounds")
     if private and cobblestone.plain_size(private) == 0:
         raise FormatError("encrypted metadata without members are written as none")
-    signer_bytes = SIGNER_BYTES if flags & SIGNED else 0
-    ends = [FIXED_BYTES, FIXED_BYTES + 8 * rank]
-    ends += [
-        ends[-1] + signer_bytes,
-        ends[-1] + signer_bytes + public,
-        ends[-1] + signer_bytes + public + private,
-    ]
-    if ends[-1] != size:
+    axes = rank * (2 if order == TILED else 1)
+    if size != FIXED_BYTES + 8 * axes + (SIGNER_BYTES if flags & SIGNED else 0) + public + private:
         raise FormatError("the header's fields do not add up to its size")
-    shape = struct.unpack(f"<{rank}Q", raw[ends[0] : ends[1]])
-    header = Header(
+    shapes = struct.unpack(f"<{axes}Q", after_id[12:])
+    form = Form(
         dtype=_parse_dtype(dtype),
-        shape=shape,
-        file_id=file_id,
+        shape=shapes[:rank],
+        tiles=shapes[rank:] if order == TILED else None,
         slot_size=slot_size,
         cipher=_CIPHER_NAMES[cipher],
-        public=raw[ends[2] : ends[3]],
-        private=raw[ends[3] : ends[4]],
-        signer=raw[ends[1] : ends[2]],
+        signed=bool(flags & SIGNED),
+        public_size=public,
+        private_size=private,
     )
-    if not fits(shape, header.dtype):
+    if not fits(form.shape, form.dtype):
         raise FormatError("the array is too large to exist")
-    return header
+    if form.tiles is not None and not _canonical_tiles(form.tiles, form.shape):
+        raise FormatError("the shape of the tiles is not in its canonical form")
+    return form
+
+
+def _canonical_tiles(tiles: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Tell whether tiles are what `full_tiles` gives."""
+    lengths = zip(tiles, shape, strict=True)
+    return bool(tiles) and all(1 <= tile <= max(length, 1) for tile, length in lengths)
 
 
 def fits(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
-import threading
-from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Protocol, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,82 +15,18 @@ from medcrypt.images.cobblestone import CHUNK, OVERHEAD, SEALED_CHUNK
 from medcrypt.images.container import body_context, check_context, metadata_context
 from medcrypt.images.header import FIXED_BYTES, Header, header_size, metadata_from_bytes, parse
 from medcrypt.images.recipients import OpeningKey
-from medcrypt.images.selection import Selection, select
+from medcrypt.images.selection import Selection, in_tiles, runs_of, select
+from medcrypt.images.sources import Sealed, Source, source_of
 from medcrypt.keys import Recipient
 
-__all__ = ["SealedImage", "open"]
+__all__ = ["Sealed", "SealedImage", "open"]
 
 Bytes: TypeAlias = NDArray[np.uint8]
-PathLike: TypeAlias = str | os.PathLike[str]
-Sealed: TypeAlias = PathLike | BinaryIO | bytes | bytearray | memoryview | NDArray[Any]
 
 # Chunks decrypted at a time: bounds the scratch memory to 4 MiB.
 _BATCH = 256
 # Runs shorter than this are gathered by numpy, longer ones copied one by one.
 _SHORT_RUN = 1024
-
-
-class Source(Protocol):
-    """Bytes that can be read at any place."""
-
-    size: int
-
-    def fetch(self, offset: int, length: int) -> Bytes:
-        """Return ``length`` bytes from ``offset`` on; fewer at the end."""
-
-    def close(self) -> None:
-        """Let go of the underlying file, where it was opened here."""
-
-
-class MemorySource:
-    """A sealed image in memory."""
-
-    def __init__(self, data: cobblestone.Buffer) -> None:
-        self._data = cobblestone.as_bytes(data)
-        self.size = self._data.size
-
-    def fetch(self, offset: int, length: int) -> Bytes:
-        """Return a view."""
-        return self._data[offset : offset + length]
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
-class FileSource:
-    """A sealed image in a seekable binary file."""
-
-    def __init__(self, file: BinaryIO, *, owned: bool) -> None:
-        self._file, self._owned = file, owned
-        self._lock = threading.Lock()  # seek and read belong together
-        self.size = file.seek(0, os.SEEK_END)
-
-    def fetch(self, offset: int, length: int) -> Bytes:
-        """Read that part of the file."""
-        data = np.empty(min(length, max(self.size - offset, 0)), np.uint8)
-        filled = 0
-        with self._lock:
-            self._file.seek(offset)
-            while filled < data.size and (part := self._file.read(data.size - filled)):
-                data[filled : filled + len(part)] = np.frombuffer(part, np.uint8)
-                filled += len(part)
-        return data[:filled]
-
-    def close(self) -> None:
-        """Close the file if it was opened here."""
-        if self._owned:
-            self._file.close()
-
-
-def source_of(sealed: Sealed) -> Source:
-    """Open a path, or wrap a binary file or bytes."""
-    if isinstance(sealed, str | os.PathLike):
-        return FileSource(Path(sealed).open("rb"), owned=True)
-    if isinstance(sealed, bytes | bytearray | memoryview | np.ndarray):
-        return MemorySource(sealed)
-    if not all(hasattr(sealed, method) for method in ("read", "seek")):
-        raise TypeError(f"cannot read a sealed image from {type(sealed).__name__}")
-    return FileSource(sealed, owned=False)
 
 
 def read_header(source: Source) -> tuple[Header, bytes]:
@@ -102,22 +35,26 @@ def read_header(source: Source) -> tuple[Header, bytes]:
     size = header_size(prefix)
     if size > source.size:
         raise FormatError("the header was cut")
-    header = parse(source.fetch(0, size))
-    if source.size != header.sealed_size:
-        raise FormatError(f"the sealed image should have {header.sealed_size} bytes and has {source.size}")
+    header = parse(np.concatenate([prefix, source.fetch(FIXED_BYTES, size - FIXED_BYTES)]))
+    if source.size != header.form.sealed_size:
+        raise FormatError(
+            f"the sealed image should have {header.form.sealed_size} bytes and has {source.size}"
+        )
     return header, source.fetch(header.size, 2 * header.slot_size).tobytes()
 
 
 class SealedImage:
     """A sealed image open for reading: index it like an array.
 
-    Made by `open`. Indexing decrypts only the chunks that hold the selection, and authenticates every one of
-    them, and the last chunk too where the selection reaches the end. It can be used from several threads.
+    Made by `open`. Indexing decrypts only the chunks that hold the selection, each once, and authenticates every
+    one of them, and the last chunk too where the selection reaches the end. Several threads may use it at a time.
 
     Attributes
     ----------
     shape : tuple of int
     dtype : numpy.dtype
+    tiles : tuple of int or None
+        Shape of the tiles, an entry for each axis; None where the pixels are stored in C order.
     metadata : dict
         The encrypted metadata.
     public_metadata : dict
@@ -129,15 +66,16 @@ class SealedImage:
         self._source = source
         header, area = read_header(source)
         file_key, *_ = recipients.open_slots(header, area, key)
-        self._header = header
-        self.shape, self.dtype = header.shape, header.dtype
+        self._header, form = header, header.form
+        self.shape, self.dtype, self.tiles = form.shape, form.dtype, form.tiles
         self._hashes = self._verified_hashes(sender, context)
         self._reader = cobblestone.Reader(
-            file_key, header.data_size, self._fetch_body, body_context(header, context)
+            file_key, form.data_size, self._fetch_body, body_context(header, context)
         )
         private = header.private
         if private:
-            private = cobblestone.decrypt(file_key, private, metadata_context(header, context), threads=1)
+            binding = metadata_context(header.data[: -len(private)], context)
+            private = cobblestone.decrypt(file_key, private, binding, threads=1)
         self.metadata = metadata_from_bytes(private)
         self.public_metadata = metadata_from_bytes(header.public)
 
@@ -154,7 +92,7 @@ class SealedImage:
     @property
     def nbytes(self) -> int:
         """Bytes of the whole array."""
-        return self._header.data_size
+        return self._header.form.data_size
 
     @property
     def chunks_read(self) -> int:
@@ -179,8 +117,8 @@ class SealedImage:
         IndexError, TypeError
             As numpy; fancy and boolean indices are a ``TypeError``.
         """
-        selection = select(self.shape, self.dtype.itemsize, index, CHUNK)
-        pixels = self._read(selection).view(self.dtype).reshape(selection.read_shape)[selection.finish]
+        selection = select(self.shape, index)
+        pixels = self._read(selection)[selection.finish]
         return np.ascontiguousarray(pixels) if isinstance(pixels, np.ndarray) and pixels.ndim else pixels
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
@@ -197,8 +135,9 @@ class SealedImage:
         AuthenticationError
             Some chunk was changed.
         """
-        for first in range(0, self._header.chunks, _BATCH):
-            self._reader.read_chunks(first, min(first + _BATCH, self._header.chunks))
+        chunks = self._header.form.chunks
+        for first in range(0, chunks, _BATCH):
+            self._reader.read_chunks(first, min(first + _BATCH, chunks))
 
     def close(self) -> None:
         """Close the file, if `open` opened it."""
@@ -213,28 +152,60 @@ class SealedImage:
         self.close()
 
     def _verified_hashes(self, sender: Recipient | None, context: bytes) -> bytes:
-        header = self._header
-        preamble = self._source.fetch(header.body_start, OVERHEAD).tobytes()
-        trailer = self._source.fetch(header.body_start + header.body_size, header.trailer_size).tobytes()
-        return signature.verify(sender, header, context, preamble, trailer)
+        form = self._header.form
+        preamble = self._source.fetch(form.body_start, OVERHEAD).tobytes()
+        trailer = self._source.fetch(form.body_end, form.trailer_size).tobytes()
+        return signature.verify(sender, self._header, context, preamble, trailer)
 
     def _fetch_body(self, offset: int, length: int) -> Bytes:
-        data = self._source.fetch(self._header.body_start + offset, length)
+        data = self._source.fetch(self._header.form.body_start + offset, length)
         if self._hashes and offset >= OVERHEAD:
             signature.check_chunks(self._hashes, (offset - OVERHEAD) // SEALED_CHUNK, data)
         return data
 
-    def _read(self, selection: Selection) -> Bytes:
-        """Return the runs of a selection one after another."""
-        starts, run = selection.starts, selection.run
-        out = np.empty(starts.size * run, np.uint8)
-        rows = out.reshape(starts.size, run)
-        if out.size:
-            for first, stop in _batches(starts, run):
-                plain = self._reader.read_chunks(first, stop)
-                _copy_runs(plain, first * CHUNK, starts, run, rows)
-        if not self.nbytes or (out.size and starts[-1] + run == self.nbytes):
+    def _read(self, selection: Selection) -> NDArray[Any]:
+        """Return the pixels that a selection needs, in ascending order along every axis."""
+        layout, itemsize = self._header.form.layout, self.dtype.itemsize
+        ahead = _Ahead(self._reader)
+        pixels: NDArray[Any] | None = None
+        for tile, ranges, place in in_tiles(layout, selection):
+            runs = runs_of(tile.extent, itemsize, ranges, CHUNK)
+            read = ahead.read(runs.starts + tile.start * itemsize, runs.run)
+            part = read.view(self.dtype).reshape(runs.shape)[runs.steps]
+            if part.shape == selection.shape:
+                pixels = part  # one tile holds it all: no copy
+                break
+            if pixels is None:
+                pixels = np.empty(selection.shape, self.dtype)
+            pixels[place] = part
+        if not self.nbytes or ahead.position == self.nbytes:
             self._reader.verify_end()
+        return np.empty(selection.shape, self.dtype) if pixels is None else pixels
+
+
+class _Ahead:
+    """Reads runs in ascending order and decrypts every chunk once, though two runs may share it."""
+
+    def __init__(self, reader: cobblestone.Reader) -> None:
+        self._reader = reader
+        self._first, self._plain = 0, np.empty(0, np.uint8)  # the chunks decrypted last
+        self.position = 0  # where the last run ended
+
+    def read(self, starts: NDArray[np.int64], run: int) -> Bytes:
+        """Return runs of ``run`` bytes, one after another; they lie behind those read before."""
+        out = np.empty(starts.size * run, np.uint8)
+        if not out.size:
+            return out
+        rows = out.reshape(starts.size, run)
+        for first, stop in _batches(starts, run):
+            decrypted = self._first + -(-self._plain.size // CHUNK)
+            if first < decrypted:
+                _copy_runs(self._plain, self._first * CHUNK, starts, run, rows)
+            if stop > decrypted:
+                self._first = max(first, decrypted)
+                self._plain = self._reader.read_chunks(self._first, stop)
+                _copy_runs(self._plain, self._first * CHUNK, starts, run, rows)
+        self.position = int(starts[-1]) + run
         return out
 
 
@@ -246,7 +217,9 @@ def open(  # noqa: A001 - the field's verb; used as images.open
     Parameters
     ----------
     sealed
-        A path, a seekable binary file, or the sealed bytes.
+        A path; bytes, an array of them or a map of a file (`mmap`, `numpy.memmap`); a seekable binary file; or
+        an ``fsspec.core.OpenFile``, of which only ranges are read. A file object that reads ahead, as fsspec's
+        do by default, goes on doing so.
     key, context, sender
         As for `decrypt`. A sender's signature costs one hash of each chunk that is read.
 

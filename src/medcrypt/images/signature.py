@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcrypt.errors import AuthenticationError
-from medcrypt.images.cobblestone import OVERHEAD, SEALED_CHUNK
+from medcrypt.images.cobblestone import CHUNK, SEALED_CHUNK, in_runs
 from medcrypt.images.header import HASH_BYTES, SIGNATURE_BYTES, Header
 from medcrypt.keys import Identity, Recipient
 from medcrypt.keys.identity import check_signature
@@ -29,18 +29,22 @@ _LABEL = b"medcrypt/v1/image-signature\x00"
 Bytes = NDArray[np.uint8]
 
 
-def chunk_hashes(sealed_chunks: Bytes) -> bytes:
+def chunk_hashes(sealed_chunks: Bytes, threads: int | None = 1) -> bytes:
     """Return the SHA-256 of each sealed chunk, one after another."""
-    return b"".join(
-        hashlib.sha256(sealed_chunks[start : start + SEALED_CHUNK].data).digest()
-        for start in range(0, sealed_chunks.size, SEALED_CHUNK)
-    )
+    hashes = np.empty((-(-sealed_chunks.size // SEALED_CHUNK), HASH_BYTES), np.uint8)
+
+    def hash_run(first: int, stop: int) -> None:
+        for number in range(first, stop):
+            chunk = sealed_chunks[number * SEALED_CHUNK : (number + 1) * SEALED_CHUNK]
+            hashes[number] = np.frombuffer(hashlib.sha256(chunk.data).digest(), np.uint8)
+
+    in_runs(hash_run, (len(hashes) - 1) * CHUNK, threads)
+    return hashes.tobytes()
 
 
-def sign(signer: Identity, header: Header, context: bytes, body: Bytes) -> bytes:
-    """Return the trailer for a body."""
-    hashes = chunk_hashes(body[OVERHEAD:])
-    return hashes + signer.sign(_message(header, context, body[:OVERHEAD].tobytes(), hashes))
+def sign(signer: Identity, header: Header, context: bytes, preamble: bytes, hashes: bytes) -> bytes:
+    """Return the trailer of an image whose body begins with ``preamble`` and has these chunk hashes."""
+    return hashes + signer.sign(_message(header, context, preamble, hashes))
 
 
 def verify(
@@ -63,9 +67,9 @@ def verify(
     return hashes
 
 
-def check_chunks(hashes: bytes, first: int, sealed_chunks: Bytes) -> None:
+def check_chunks(hashes: bytes, first: int, sealed_chunks: Bytes, threads: int | None = 1) -> None:
     """Compare consecutive sealed chunks, from number ``first`` on, with their signed hashes."""
-    found = chunk_hashes(sealed_chunks)
+    found = chunk_hashes(sealed_chunks, threads)
     if found != hashes[first * HASH_BYTES : first * HASH_BYTES + len(found)]:  # both are public
         raise AuthenticationError
 

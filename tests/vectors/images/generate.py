@@ -122,6 +122,26 @@ def post_quantum_images() -> list[dict]:
     return [entry("a post-quantum recipient and a secret key", array, sealed, keys)]
 
 
+def tiled_images() -> list[dict]:
+    made = []
+    for name, shape, dtype, tiles in (
+        ("tiles, cut at both edges", (5, 7), "<u2", (2, 3)),
+        ("tiles of a slide in colour", (40, 70, 3), "|u1", (32, 32)),
+        ("tiles and no pixels", (0, 5), ">f4", (2, 2)),
+        ("a tile for each frame", (2, 3, 4), ">i2", (1,)),
+    ):
+        array = pixels(shape, dtype)
+        made.append(
+            entry(
+                name,
+                array,
+                images.encrypt(array, KEY, tiles=tiles, spare_recipients=0),
+                [("secret-key", KEY.to_bytes())],
+            )
+        )
+    return made
+
+
 def cobblestone_blobs() -> list[dict]:
     made = []
     for size in (0, 1, 16383, 16384, 16385, 40000):
@@ -150,4 +170,4 @@ def write(name: str, vectors: list[dict]) -> None:
 if __name__ == "__main__":
     vectors = sealed_images()
     write("cobblestone.json", cobblestone_blobs())
-    write("sealed.json", vectors + post_quantum_images())
+    write("sealed.json", vectors + post_quantum_images() + tiled_images())
