@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nibabel.nifti1 import Nifti1Extension
 
 from medcrypt import AuthenticationError, FormatError, Identity, MedcryptError, SecretKey, images
-from medcrypt.integrations import nifti
+from medcrypt.integrations import nifti, nifti_voxels
 
 DATA = Path(nibabel.__file__).parent / "tests" / "data"
 KEY = SecretKey.from_bytes(bytes(range(32)))
@@ -111,6 +111,10 @@ def test_a_pair_is_sealed_together_and_comes_back(
         assert opened.metadata["shape"] == [3, 4, 5]
     with pytest.raises(FileExistsError):
         nifti.unseal(sealed, KEY, tmp_path / "back")
+    (tmp_path / "back" / f"scan.v2.hdr{suffix}").unlink()
+    with pytest.raises(FileExistsError):
+        nifti.unseal(sealed, KEY, tmp_path / "back")
+    assert len(list((tmp_path / "back").iterdir())) == 1  # neither file is written where one is in the way
     with pytest.raises(ValueError, match="folder"):
         nifti.unseal(sealed, KEY, tmp_path / "file")
 
@@ -339,6 +343,21 @@ def test_sealed_voxels_are_not_sealed_again_and_plain_ones_not_opened() -> None:
     for data in (volume(), volume(extensions=(b"MEDCRYPT",))):
         with pytest.raises(FormatError, match="no sealed voxels"):
             nifti.unseal_voxels(data, KEY)
+
+
+def test_another_sealed_image_in_the_extension_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(nifti_voxels, "CONTENT", "file")
+        sealed = nifti.seal_voxels(volume(), KEY)
+    with pytest.raises(FormatError, match="not sealed voxels"):
+        nifti.unseal_voxels(sealed, KEY)
+
+
+def test_a_place_that_a_header_cannot_name_is_refused() -> None:
+    layout = nifti_voxels.Layout.of(np.frombuffer(volume(), np.uint8))
+    assert len(layout.offset_bytes(2**24 + 16)) == 4
+    with pytest.raises(ValueError, match="cannot name"):
+        layout.offset_bytes(2**24 + 1)
 
 
 def test_a_pair_has_no_voxels_to_seal_in_place() -> None:

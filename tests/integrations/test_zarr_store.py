@@ -408,11 +408,11 @@ def test_a_token_refuses_a_fork_and_another_store() -> None:
         put(fork, "a", bytes([number]))
         with pytest.raises(AuthenticationError):
             take(EncryptedStore(fork._store, KEY, at_least=token), "a")
-    other, _ = filled(a=b"1", b=b"2", c=b"3", d=b"4")
+    other, elsewhere = filled(a=b"1", b=b"2", c=b"3", d=b"4")
     with pytest.raises(AuthenticationError):
         take(EncryptedStore(other, KEY, at_least=token), "a")
     for number in range(40):  # so long a history that the record of the token's number is no longer read
-        put(other, "a", bytes([number]))
+        put(elsewhere, "a", bytes([number]))
     with pytest.raises(AuthenticationError):
         take(EncryptedStore(other, KEY, at_least=token), "a")
     put(store, "b", b"3")

@@ -200,7 +200,7 @@ def _our_extension(data: Bytes, layout: Layout) -> Bytes | None:
     size, code = struct.unpack_from(layout.order + "ii", data.data, layout.after_flag)
     if code != _PRIVATE_CODE or data[begin : begin + len(_MAGIC)].tobytes() != _MAGIC:
         return None
-    if size % 16 or not _EXTENSION_HEAD + len(_MAGIC) <= size <= layout.start - layout.after_flag:
+    if not _EXTENSION_HEAD + len(_MAGIC) <= size <= layout.start - layout.after_flag:
         raise FormatError("the size of the extension with the wrapped key is wrong")
     return data[begin : layout.after_flag + size]
 
