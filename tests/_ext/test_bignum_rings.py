@@ -67,6 +67,17 @@ def test_what_enters_leaves_again(kernel_path, data):
     assert batch.leave(batch.words) == values
 
 
+@pytest.mark.parametrize("zeros", [1, 7, 8, 9, 64, 1000])
+def test_a_modulus_may_have_leading_zeros(kernel_path, zeros):
+    n = LONG[0]
+    ring = bignum.Ring(bytes(zeros) + n.to_bytes(64, "big"), path=kernel_path)
+    x, out = np.empty(ring.group_words, dtype=np.uint64), bytearray(128)
+    ring.enter((n * n - 5).to_bytes(128, "big"), 128, x)
+    ring.leave(x, 128, out)
+    assert ring.bits == 512
+    assert int.from_bytes(out, "big") == n * n - 5
+
+
 @given(data=st.data(), width=st.integers(1, 700))
 def test_numbers_of_any_size_enter_modulo_the_square(kernel_path, data, width):
     n = data.draw(st.sampled_from(SMALL + LONG))

@@ -174,6 +174,12 @@ void bn_strike(uint8_t *alive, size_t span, const uint32_t *primes, const uint32
 /* z = x + y, single residues or the halves of a pair; the sum is below R. */
 void bn_add_digits(const bn_ring *ring, uint64_t *z, const uint64_t *x, const uint64_t *y);
 
+/* x itself, but no compiler knows: a mask stays a mask and becomes no branch. */
+static inline uint64_t bn_opaque(uint64_t x) {
+    __asm__("" : "+r"(x));
+    return x;
+}
+
 void bn_words_of_bytes(uint64_t *x, size_t words, const uint8_t *bytes, size_t width);
 
 /* One group of single residues enters or leaves. `spare` has the words of a value and 3 (words of n + 1). */

@@ -28,7 +28,7 @@ INLINE sum plus_product(sum s, uint64_t x, uint64_t y) {
     wide product = (wide)x * y;
 #if defined(__x86_64__) && defined(__GNUC__)
     __asm__("addq %3, %0\n\tadcq %4, %1\n\tadcq $0, %2"
-            : "+r"(s.low), "+r"(s.middle), "+r"(s.high)
+            : "+&r"(s.low), "+&r"(s.middle), "+&r"(s.high)
             : "r"((uint64_t)product), "r"((uint64_t)(product >> 64))
             : "cc");
 #else
@@ -218,7 +218,7 @@ static void square_single(const bn_ring *ring, uint64_t *z, const uint64_t *x, u
 /* All ones where x = y, else zeros. */
 INLINE uint64_t equal_mask(uint64_t x, uint64_t y) {
     uint64_t difference = x ^ y;
-    return ((difference | (0 - difference)) >> 63) - 1;
+    return bn_opaque(((difference | (0 - difference)) >> 63) - 1);
 }
 
 static void pick(uint64_t *z, const uint64_t *table, size_t entries, uint64_t index, size_t vectors) {

@@ -245,7 +245,8 @@ int bn_fermat(const bn_ring *ring, uint8_t *results, size_t width) {
         ring->kernels->square_single(ring, z, z, scratch);
         for (size_t lane = 0; lane < lanes; lane++) {
             uint64_t set = bit == 0 ? 0 : ring->n_words[lane * ring->words + bit / 64] >> bit % 64 & 1;
-            for (size_t i = lane; i < single; i += lanes) addend[i] = z[i] & (0 - set);
+            uint64_t mask = bn_opaque(0 - set);
+            for (size_t i = lane; i < single; i += lanes) addend[i] = z[i] & mask;
         }
         bn_add_digits(ring, z, z, addend); /* 4 n: loose */
     }

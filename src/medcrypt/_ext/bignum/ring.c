@@ -65,7 +65,8 @@ static uint64_t reduce_once(uint64_t *x, const uint64_t *y, uint64_t *difference
         difference[i] = (uint64_t)d;
         borrow = (uint64_t)(d >> 64) & 1;
     }
-    for (size_t i = 0; i < words; i++) x[i] = (x[i] & (0 - borrow)) | (difference[i] & (borrow - 1));
+    uint64_t keep = bn_opaque(0 - borrow);
+    for (size_t i = 0; i < words; i++) x[i] = (x[i] & keep) | (difference[i] & ~keep);
     return 1 - borrow;
 }
 
@@ -82,13 +83,32 @@ static void double_words(uint64_t *x, size_t words) {
     x[0] <<= 1;
 }
 
-void bn_words_of_bytes(uint64_t *x, size_t words, const uint8_t *bytes, size_t width) {
-    memset(x, 0, words * sizeof *x);
-    for (size_t i = 0; i < width; i++) x[i / 8] |= (uint64_t)bytes[width - 1 - i] << 8 * (i % 8);
+/* Eight bytes, big-endian: compilers make one instruction of it. */
+static uint64_t load_word(const uint8_t *bytes) {
+    uint64_t word = 0;
+    for (int i = 0; i < 8; i++) word = word << 8 | bytes[i];
+    return word;
 }
 
+static void store_word(uint8_t *bytes, uint64_t word) {
+    for (int i = 0; i < 8; i++) bytes[i] = (uint8_t)(word >> (56 - 8 * i));
+}
+
+/* x modulo 2^(64 words); a number with leading zeros may be wider than its words. */
+void bn_words_of_bytes(uint64_t *x, size_t words, const uint8_t *bytes, size_t width) {
+    size_t whole = width / 8 < words ? width / 8 : words;
+    memset(x, 0, words * sizeof *x);
+    for (size_t i = 0; i < whole; i++) x[i] = load_word(bytes + width - 8 * (i + 1));
+    for (size_t i = 8 * whole; i < width && whole < words; i++)
+        x[whole] |= (uint64_t)bytes[width - 1 - i] << 8 * (i % 8);
+}
+
+/* The low `width` bytes of x. */
 static void bytes_of_words(uint8_t *bytes, size_t width, const uint64_t *x, size_t words) {
-    for (size_t i = 0; i < width; i++) bytes[width - 1 - i] = i / 8 < words ? (uint8_t)(x[i / 8] >> 8 * (i % 8)) : 0;
+    size_t whole = width / 8 < words ? width / 8 : words;
+    for (size_t i = 0; i < whole; i++) store_word(bytes + width - 8 * (i + 1), x[i]);
+    for (size_t i = 8 * whole; i < width; i++)
+        bytes[width - 1 - i] = whole < words ? (uint8_t)(x[whole] >> 8 * (i % 8)) : 0;
 }
 
 /* `count` bits of x from bit `from` on, count <= 64; beyond the end there are zeros. */
