@@ -4,10 +4,14 @@ Use it to add up updates of several parties where the one who adds must not read
 makes the two halves of a key, `Packing` says how many bits a value has and how many terms fit,
 `EncryptedArray` is what travels. Decryption is exact: the same integers that numpy would have summed.
 
+`linear_algebra` multiplies encrypted vectors by plain matrices, `proofs` holds what convinces others that a key
+was made well, and `phe` is the interface of python-phe.
+
 Whoever holds the `PrivateKey` can decrypt every single upload, not only the sum. Keep it with a party that
 receives nothing but sums.
 """
 
+from medcrypt.paillier import linear_algebra, phe, proofs
 from medcrypt.paillier.arrays import EncryptedArray, add, concatenate
 from medcrypt.paillier.encryption import EncryptionKey
 from medcrypt.paillier.keys import PrivateKey, PublicKey, generate_keypair
@@ -22,4 +26,7 @@ __all__ = [
     "add",
     "concatenate",
     "generate_keypair",
+    "linear_algebra",
+    "phe",
+    "proofs",
 ]

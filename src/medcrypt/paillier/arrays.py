@@ -10,6 +10,7 @@ import numpy as np
 
 from medcrypt.errors import FormatError, InvalidCiphertextError
 from medcrypt.paillier.arithmetic import Residues
+from medcrypt.paillier.opaque import Opaque
 from medcrypt.paillier.packing import Packing
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _MAX_ELEMENTS = 1 << 40  # bound on the product of the non-zero dimensions, so t
 _MAX_CONTEXT = 255
 
 
-class EncryptedArray:
+class EncryptedArray(Opaque):
     """An array of numbers encrypted under a Paillier key, many to a ciphertext.
 
     Made by `PublicKey.encrypt`, `PrivateKey.encrypt` and `EncryptedArray.from_bytes`, never changed
@@ -71,9 +72,6 @@ class EncryptedArray:
     array([[ 7. ,  0. ],
            [ 0.5, -8. ]])
     """
-
-    # numpy must leave `np.int64(3) * encrypted` to __rmul__ in place of building an object array.
-    __array_ufunc__ = None
 
     def __init__(
         self,
@@ -205,24 +203,6 @@ class EncryptedArray:
         )
 
     __rmatmul__ = __matmul__
-
-    def __eq__(self, other: object) -> bool:
-        raise TypeError("encrypted arrays cannot be compared: compare their bytes, or decrypt them")
-
-    __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__
-
-    __hash__ = None  # type: ignore[assignment]  # as for numpy's arrays
-
-    def __bool__(self) -> bool:
-        raise TypeError("an encrypted array is neither true nor false: decrypt it")
-
-    def __iter__(self) -> NoReturn:
-        raise TypeError("single values share a ciphertext: take slices at ciphertext boundaries, or decrypt")
-
-    __contains__ = None
-
-    def __array__(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError("an encrypted array has no values for numpy: decrypt it")
 
     def __len__(self) -> int:
         if not self._shape:
