@@ -327,7 +327,8 @@ class _Line:
         spread = math.sqrt(curvature + 1.0 / c**2)
         log_delta = height - c * epsilon - math.log(c) - math.log1p(c) - math.log(3.0 * spread)
         below = (_ALIAS_DIGITS - log_delta) / c
-        reaches = [factor / math.sqrt(curvature) for factor in (2.0, 4.0, 8.0, 16.0)]
+        # The curvature may vanish to rounding; further out than 16 c there is nothing to gain.
+        reaches = [factor * min(1.0 / math.sqrt(curvature), c) for factor in (2.0, 4.0, 8.0, 16.0)]
         above = min(
             (loss.real(c + d)[0] - (c + d) * epsilon - log_delta + _ALIAS_DIGITS) / d for d in reaches
         )
