@@ -1,12 +1,24 @@
 """Batch arithmetic modulo n^2 against Python's own pow and against the textbook."""
 
 import math
+import os
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medcrypt.paillier.arithmetic import FixedBase, Group, SplitGroup, random_exponents, random_units
+from medcrypt._ext import cpu
+from medcrypt.paillier import arithmetic
+from medcrypt.paillier.arithmetic import (
+    FixedBase,
+    Group,
+    Residues,
+    SplitGroup,
+    random_exponents,
+    random_units,
+)
 from reference import paillier as twin
 
 PRIMES = [7, 11, 19, 23, 47, 65543, 4294967291, 2**61 - 1, 2**127 - 1]
@@ -94,6 +106,115 @@ def test_random_exponents_are_wiped_after_use():
     drawn = random_exponents(40, 5)
     FixedBase(5, 1009, exponent_bits=40).powers(drawn)
     assert not any(drawn)
+
+
+def test_drawing_never_repeats_in_threads_or_after_a_fork():
+    with ThreadPoolExecutor(4) as pool:
+        drawn = {bytes(exponents) for exponents in pool.map(lambda _: random_exponents(256, 1), range(40))}
+    assert len(drawn) == 40
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, bytes(random_exponents(256, 1)))
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 32) != bytes(random_exponents(256, 1))
+    os.close(reading)
+    os.close(writing)
+
+
+N = (2**127 - 1) * (2**89 - 1)
+UNITS = st.integers(1, N**2 - 1).filter(lambda x: math.gcd(x, N) == 1)
+
+
+@given(xs=st.lists(UNITS, max_size=17))
+def test_residues_are_a_sequence_of_their_integers(xs):
+    residues = Group(N).residues(xs)
+    assert list(residues) == xs
+    assert len(residues) == len(xs)
+    assert residues == xs
+    assert residues == Group(N).residues(xs)
+    assert (residues == [*xs, 1]) is False
+    assert residues != 5
+    assert xs == [residues[i] for i in range(len(xs))]
+    assert residues[::-1] == xs[::-1]
+    assert residues.to_bytes() == b"".join(x.to_bytes(54, "big") for x in xs)
+    assert Group(N).decode(residues.to_bytes()) == xs
+    assert repr(residues) == f"Residues(count={len(xs)})"
+
+
+def test_residues_have_no_hash():
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Group(N).residues([1]))
+
+
+@given(xs=st.lists(UNITS, min_size=1, max_size=17), exponent=st.integers(-(2**70), 2**70))
+def test_powers_multiply_and_negative_ones_invert(xs, exponent):
+    group = Group(N)
+    powers = group.power(xs, exponent)
+    assert powers == [pow(x, exponent, N**2) for x in xs]
+    assert group.multiply(powers, group.invert(powers)) == [1] * len(xs)
+
+
+@pytest.mark.parametrize("bad", [0, 2**127 - 1, 2**89 - 1, N])
+def test_what_shares_a_factor_with_n_has_no_inverse(bad):
+    with pytest.raises(ValueError, match="not invertible"):
+        Group(N).invert([2, bad, 3])
+
+
+def test_nothing_is_inverted_to_nothing():
+    assert Group(N).invert([]) == []
+
+
+def test_batches_of_different_lengths_do_not_meet():
+    with pytest.raises(ValueError, match="lengths"):
+        Group(N).multiply([1, 2], [3])
+    with pytest.raises(ValueError, match="as many"):
+        Group(N).conceal([1, 2], [3])
+
+
+def test_residues_of_another_modulus_are_taken_as_numbers():
+    assert Group(N).multiply(Group(77).residues([5, 6]), [7, 8]) == [35, 48]
+
+
+@pytest.mark.parametrize("path", cpu.paths())
+def test_every_path_computes_the_same_and_takes_the_residues_of_the_others(path, monkeypatch):
+    elsewhere = Group(N).power(range(2, 21), 12345)
+    monkeypatch.setenv("MEDCRYPT_KERNELS", path)
+    here = Group(N)
+    assert here.ring.path == path
+    assert here.power(range(2, 21), 12345) == elsewhere
+    assert here.multiply(elsewhere, elsewhere) == [pow(x, 24690, N**2) for x in range(2, 21)]
+
+
+def test_batches_spread_over_threads_keep_their_order(monkeypatch):
+    monkeypatch.setattr(arithmetic, "_cores", lambda: 5)
+    monkeypatch.setattr(arithmetic, "_PRODUCTS", 3)
+    monkeypatch.setattr(arithmetic, "_POWERS", 2)
+    group, holder = Group(N), SplitGroup(2**89 - 1, 2**127 - 1)
+    for count in (0, 1, 7, 8, 9, 39, 100):
+        xs = list(range(2, count + 2))
+        ciphertexts = group.conceal(xs, group.nth_powers(xs))
+        assert ciphertexts == [(1 + x * N) * pow(x, N, N**2) % N**2 for x in xs]
+        assert holder.decrypt(ciphertexts) == xs
+        assert holder.nth_powers(xs) == group.nth_powers(xs)
+        assert FixedBase(3, N, 20).powers(xs) == [3**x % N**2 for x in xs]
+        assert holder.fixed_base_powers(holder.fixed_base(3, 20), xs) == [3**x % N**2 for x in xs]
+
+
+def test_residues_are_not_pickled():
+    with pytest.raises(TypeError, match="neither pickled nor copied"):
+        pickle.dumps(Group(77).residues([5]))
+
+
+def test_a_view_of_bytes_is_enough_to_decode():
+    data = memoryview(b"".join(x.to_bytes(54, "big") for x in (1, 2, N**2 - 1)))
+    group = Group(N)
+    assert isinstance(group.decode(data), Residues)
+    assert list(group.decode(data)) == [1, 2, N**2 - 1]
+    assert group.are_in_range(data)
+    assert not group.are_in_range(bytes(54))
+    assert not group.are_in_range((N**2).to_bytes(54, "big"))
 
 
 def test_the_published_example_decrypts():

@@ -7,7 +7,13 @@ from Crypto.Util.number import isPrime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medcrypt.paillier.primes import _survivors, has_small_factor, is_probable_prime, random_blum_prime
+from medcrypt.paillier.primes import (
+    _survivors,
+    fermat_probable_primes,
+    has_small_factor,
+    is_probable_prime,
+    random_blum_prime,
+)
 
 
 def test_small_numbers_are_classified_like_by_trial_division():
@@ -67,3 +73,22 @@ def test_the_sieve_keeps_exactly_the_candidates_without_a_small_factor(start):
     start += (3 - start) % 4
     kept = set(_survivors(start))
     assert kept == {i for i in range(2**13) if not has_small_factor(start + 4 * i)}
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 40])
+def test_fermats_test_takes_candidates_in_any_number_and_keeps_their_order(count):
+    candidates = [2**127 + 1 + 2 * i for i in range(count)]
+    expected = [n for n in candidates if pow(2, n - 1, n) == 1]
+    assert list(fermat_probable_primes(iter(candidates))) == expected
+
+
+def test_fermats_test_passes_every_prime_and_the_pseudoprimes_to_the_base_2():
+    odd = range(257, 512, 2)
+    passed = list(fermat_probable_primes(odd))
+    assert [n for n in odd if isPrime(n)] == [n for n in passed if n != 341]
+    assert 341 in passed
+
+
+def test_numbers_beyond_the_longest_key_are_refused():
+    with pytest.raises(ValueError, match="8192"):
+        is_probable_prime(2**8193 - 1)

@@ -155,7 +155,7 @@ class Group:
             return self.decode(_fixed_width((x % self.n_squared for x in values), self.width))
         if values.group is self or (values.group.n == self.n and values.group.ring.path == self.ring.path):
             return values
-        return self.decode(values.to_bytes())
+        return self.decode(values.to_bytes(), values.group.width)
 
     def decode(self, data: bytes | bytearray | memoryview, width: int | None = None) -> Residues:
         """Read big-endian integers of `width` bytes each (by default the width of n^2), modulo n^2."""
