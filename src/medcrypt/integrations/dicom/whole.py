@@ -22,7 +22,7 @@ from medcrypt.errors import FormatError
 from medcrypt.images.reading import Sealed
 from medcrypt.images.recipients import OpeningKey
 from medcrypt.integrations import files
-from medcrypt.integrations.dicom_commands import add_decrypt_subparser, add_encrypt_subparser
+from medcrypt.integrations.dicom.parsing import DEFLATED, need_pydicom, read_file_meta
 from medcrypt.integrations.files import Keys, PathLike, SealedFile, StoredName
 from medcrypt.keys import Identity, Recipient
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     import pydicom
 
 __all__ = [
-    "add_decrypt_subparser",
-    "add_encrypt_subparser",
     "describe",
     "open_dataset",
     "seal",
@@ -127,7 +125,7 @@ def seal(
     >>> unseal(sealed, key) == Path(path).read_bytes()
     True
     """
-    _pydicom()
+    need_pydicom()
     name = None if isinstance(source, bytes) else StoredName(Path(source).name)
     if out is None:
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
@@ -253,7 +251,7 @@ def open_dataset(
     >>> dataset.Modality, dataset.pixel_array.shape
     ('CT', (128, 128))
     """
-    _pydicom()
+    need_pydicom()
     with files.open_file(sealed, key, context=context, sender=sender) as file:
         _check(file)
         data = file.read()
@@ -309,7 +307,7 @@ def seal_folder(
     >>> [path.name for path in unseal_folder(place / "sealed", key, place / "again")]
     ['1.dcm']
     """
-    _pydicom()
+    need_pydicom()
     outcomes = files.seal_folder(
         folder,
         key,
@@ -383,7 +381,7 @@ def describe(file: BinaryIO, _name: str = "") -> dict[str, Any]:
     ...     describe(file)["Modality"]
     'MR'
     """
-    _pydicom()
+    need_pydicom()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is odd about a file does not matter: it is kept as it is
         prefixed = _has_prefix(file)
@@ -409,16 +407,12 @@ def _read(file: BinaryIO) -> tuple[pydicom.Dataset, pydicom.Dataset]:
     A deflated data set is left alone: inflating it would let a small file ask for any amount of memory.
     """
     from pydicom import Dataset, dcmread
-    from pydicom.filereader import read_dataset, read_preamble
-    from pydicom.uid import DeflatedExplicitVRLittleEndian
 
     meta, dataset = Dataset(), Dataset()
     # pydicom raises errors of every kind on damaged data, and the file is sealed all the same.
     with contextlib.suppress(Exception):
-        file.seek(0)
-        read_preamble(file, force=True)
-        meta = read_dataset(file, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
-        if _value(meta, "TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        meta = read_file_meta(file)
+        if _value(meta, "TransferSyntaxUID") != DEFLATED:
             file.seek(0)
             dataset = dcmread(file, force=True, stop_before_pixels=True, specific_tags=list(_STORED))
     return meta, dataset
@@ -446,10 +440,3 @@ def _check(file: SealedFile) -> None:
     """Refuse what is authentic but no DICOM file."""
     if file.content != CONTENT:
         raise FormatError("a sealed image, but not a sealed DICOM file")
-
-
-def _pydicom() -> None:
-    try:
-        import pydicom  # noqa: F401 - only whether it is there
-    except ImportError:
-        raise ImportError("sealing DICOM needs pydicom: pip install 'medcrypt[dicom]'") from None
