@@ -232,7 +232,7 @@ def test_pydicom_encrypt_and_decrypt_restore_a_folder(tmp_path: Path) -> None:
         (["encrypt", "nowhere", "-i", "ward.key"], 1, "No such file"),
         (["encrypt", "study/note", "-i", "ward.key"], 1, "not a DICOM file"),
         (["encrypt", "study/1.dcm", "-r", "nonsense"], 1, "not a medcrypt key"),
-        (["decrypt", "study/1.dcm", "-i", "ward.key"], 1, "not a medcrypt sealed image"),
+        (["decrypt", "study/1.dcm", "-i", "ward.key"], 1, "no attributes of this file are encrypted"),
         (["decrypt", "other.mcrypt", "-i", "ward.key"], 1, "wrong key, wrong context, or changed data"),
     ],
 )
