@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reference import paillier as twin
+from reference import paillier_proofs as proofs
 
 FOLDER = Path(__file__).parent
 
@@ -24,6 +25,7 @@ def main() -> None:
     write("short-exponent", [short_vector(bits, key) for bits, key in keys.items()])
     write("packing", packing_vectors(keys))
     write("arrays", [array_vector(bits, keys[bits]) for bits in (512, 2048, 3072)])
+    write("proofs", [proof_vector(bits, keys[bits]) for bits in (256, 512)])
 
 
 def write(name: str, vectors: list[dict[str, Any]]) -> None:
@@ -100,6 +102,25 @@ def array_vector(bits: int, key: twin.Key) -> dict[str, Any]:
         "fourfold_bytes": twin.array_bytes(layout, key.n, fourfold, shape, 4, context).hex(),
         "fourfold_integers": [4 * q for q in integers],
         "fourfold_values": [twin.dequantise(layout, 4 * q).hex() for q in integers],
+    }
+
+
+# Safe primes, drawn once and public like the keys.
+SAFE_P, SAFE_Q = 0xCBF4DCE79411571EF9780E1F5B03E523, 0xF1F9F4F0E3F0FF45ADD9AFF490D2153B
+
+
+def proof_vector(bits: int, key: twin.Key) -> dict[str, Any]:
+    """Prove a key to a verifier with parameters of 256 bits."""
+    context = f"vector of {bits} bits".encode()
+    parameters = proofs.make_parameters(SAFE_P, SAFE_Q, context, drawn)
+    triple = proofs.verify_parameters(parameters, context)
+    return {
+        "bits": bits,
+        "context": context.hex(),
+        "n": f"{key.n:x}",
+        "blum": proofs.prove_blum(key.p, key.q, context, drawn).hex(),
+        "ring_pedersen": parameters.hex(),
+        "factors": proofs.prove_factors(key.p, key.q, triple, context, drawn).hex(),
     }
 
 
