@@ -56,9 +56,9 @@ typedef struct {
     void (*square_single)(const bn_ring *ring, uint64_t *z, const uint64_t *x, uint64_t *scratch);
     /* Copy entry `index` out of `entries` residues of `vectors` digits each, reading all of them. */
     void (*pick)(uint64_t *z, const uint64_t *table, size_t entries, uint64_t index, size_t vectors);
-    /* Lane by lane, copy entry index[lane] out of a table that all lanes share; entry e of digit i is
-     * table[i entries + e]. All of it is read. `entries` is 2^comb_window. */
-    void (*pick_shared)(uint64_t *z, const uint64_t *table, size_t entries, const uint64_t *index, size_t vectors);
+    /* For every group, and lane by lane, copy the entry of that index out of a table that all lanes share; entry
+     * e of digit i is table[(i << comb_window) + e]. All of the table is read. */
+    void (*pick_shared)(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors, size_t groups);
 } bn_kernels;
 
 extern const bn_kernels bn_portable;

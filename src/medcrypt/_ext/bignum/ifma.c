@@ -240,23 +240,25 @@ static void pick(uint64_t *z, const uint64_t *table, size_t entries, uint64_t in
     }
 }
 
-/* Sixteen entries at a time are permuted by the low four bits of each lane's index, then halved by the others. */
-static void pick_shared(uint64_t *z, const uint64_t *table, size_t entries, const uint64_t *index, size_t vectors) {
-    vector lanes = load(index, 0), found[ENTRIES / 16];
-    __mmask8 upper[WINDOW - 4];
-    (void)entries;
-    UNROLL for (int b = 0; b < WINDOW - 4; b++)
-        upper[b] = _mm512_test_epi64_mask(lanes, _mm512_set1_epi64(16LL << b));
-    for (size_t i = 0; i < vectors; i++) {
-        const uint64_t *row = table + i * ENTRIES;
-        UNROLL for (int e = 0; e < ENTRIES / 16; e++)
-            found[e] = _mm512_permutex2var_epi64(load(row, 2 * e), lanes, load(row, 2 * e + 1));
-        UNROLL for (int b = 0; b < WINDOW - 4; b++) {
-            UNROLL for (int e = 0; e < ENTRIES / 16 >> (b + 1); e++)
-                found[e] = _mm512_mask_blend_epi64(upper[b], found[2 * e], found[2 * e + 1]);
-        }
-        store(z, i, found[0]);
+/* One digit: sixteen entries at a time are permuted by the low four bits of each lane's index, then the other bits
+ * choose between them. */
+INLINE vector pick_digit(const uint64_t *entries, vector index) {
+    vector found[ENTRIES / 16];
+    UNROLL for (int e = 0; e < ENTRIES / 16; e++)
+        found[e] = _mm512_permutex2var_epi64(load(entries, 2 * e), index, load(entries, 2 * e + 1));
+    UNROLL for (int left = ENTRIES / 32, bit = 16; left > 0; left /= 2, bit *= 2) {
+        __mmask8 upper = _mm512_test_epi64_mask(index, _mm512_set1_epi64(bit));
+        UNROLL for (int e = 0; e < left; e++)
+            found[e] = _mm512_mask_blend_epi64(upper, found[2 * e], found[2 * e + 1]);
     }
+    return found[0];
+}
+
+/* The groups take turns at each digit's entries while these are in the first-level cache. */
+static void pick_shared(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors, size_t groups) {
+    for (size_t i = 0; i < vectors; i++)
+        for (size_t g = 0; g < groups; g++)
+            store(z, g * vectors + i, pick_digit(table + i * ENTRIES, load(index, g)));
 }
 
 const bn_kernels bn_ifma = {

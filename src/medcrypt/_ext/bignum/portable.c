@@ -17,6 +17,8 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+enum { WINDOW = 5, SHARED = 1 << WINDOW };
+
 typedef unsigned __int128 wide;
 
 typedef struct {
@@ -229,13 +231,15 @@ static void pick(uint64_t *z, const uint64_t *table, size_t entries, uint64_t in
     }
 }
 
-static void pick_shared(uint64_t *z, const uint64_t *table, size_t entries, const uint64_t *index, size_t vectors) {
-    uint64_t masks[1 << 5];
-    for (size_t e = 0; e < entries; e++) masks[e] = equal_mask(e, index[0]);
-    for (size_t i = 0; i < vectors; i++) {
-        uint64_t word = 0;
-        for (size_t e = 0; e < entries; e++) word |= table[i * entries + e] & masks[e];
-        z[i] = word;
+static void pick_shared(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors, size_t groups) {
+    uint64_t masks[SHARED];
+    for (size_t g = 0; g < groups; g++) {
+        for (size_t e = 0; e < SHARED; e++) masks[e] = equal_mask(e, index[g]);
+        for (size_t i = 0; i < vectors; i++) {
+            uint64_t word = 0;
+            for (size_t e = 0; e < SHARED; e++) word |= table[i * SHARED + e] & masks[e];
+            z[g * vectors + i] = word;
+        }
     }
     bn_wipe(masks, sizeof masks);
 }
@@ -244,7 +248,7 @@ const bn_kernels bn_portable = {
     .lanes = 1,
     .digit_bits = 64,
     .block = 1,
-    .comb_window = 5,
+    .comb_window = WINDOW,
     .multiply = multiply_pairs,
     .square = square_pair,
     .multiply_single = multiply_single,

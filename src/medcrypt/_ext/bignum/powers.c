@@ -321,28 +321,38 @@ static uint64_t little_digit(const uint8_t *exponent, size_t width, size_t i, si
 /* Digit `i` of the exponents of one group; lanes that hold none get zero. */
 static void take_digits(const bn_comb *comb, uint64_t *index, const uint8_t *exponents, size_t width, size_t present,
                         size_t i) {
-    size_t w = comb->ring->kernels->comb_window;
-    for (size_t lane = 0; lane < BN_MAX_LANES; lane++)
-        index[lane] = lane < present ? little_digit(exponents + lane * width, width, i, w) : 0;
+    const bn_kernels *kernels = comb->ring->kernels;
+    for (size_t lane = 0; lane < kernels->lanes; lane++)
+        index[lane] = lane < present ? little_digit(exponents + lane * width, width, i, kernels->comb_window) : 0;
+}
+
+/* The powers of at most BATCH groups, which take each row of the table together. */
+static void comb_batch(const bn_comb *comb, uint64_t *z, const uint8_t *exponents, size_t width, size_t count,
+                       uint64_t *picked, uint64_t *index, uint64_t *scratch) {
+    const bn_ring *ring = comb->ring;
+    const bn_kernels *kernels = ring->kernels;
+    size_t lanes = kernels->lanes, group = bn_group_words(ring), groups = (count + lanes - 1) / lanes;
+    for (size_t i = 0; i < comb->windows; i++) {
+        for (size_t g = 0; g < groups; g++) {
+            size_t present = count - g * lanes < lanes ? count - g * lanes : lanes;
+            take_digits(comb, index + g * lanes, exponents + g * lanes * width, width, present, i);
+        }
+        kernels->pick_shared(i == 0 ? z : picked, comb->table + i * row_words(ring), index, 2 * ring->digits, groups);
+        if (i == 0) continue;
+        for (size_t g = 0; g < groups; g++)
+            kernels->multiply(ring, z + g * group, z + g * group, picked + g * group, scratch);
+    }
 }
 
 int bn_comb_powers(const bn_comb *comb, uint64_t *z, const uint8_t *exponents, size_t width, size_t count) {
     const bn_ring *ring = comb->ring;
-    const bn_kernels *kernels = ring->kernels;
-    size_t group = bn_group_words(ring), lanes = kernels->lanes, entries = (size_t)1 << kernels->comb_window;
-    size_t groups = (count + lanes - 1) / lanes, words = group + BN_MAX_LANES;
+    size_t group = bn_group_words(ring), lanes = ring->kernels->lanes, words = BATCH * (group + lanes);
     uint64_t *scratch = workspace(ring, words);
     if (scratch == NULL) return 0;
-    uint64_t *picked = scratch + bn_scratch_words(ring), *index = picked + group;
-    /* A few groups take turns at each row of the table while it is in the cache. */
-    for (size_t first = 0; first < groups; first += BATCH)
-        for (size_t i = 0; i < comb->windows; i++)
-            for (size_t g = first; g < groups && g < first + BATCH; g++) {
-                size_t present = count - g * lanes < lanes ? count - g * lanes : lanes;
-                uint64_t *into = i == 0 ? z + g * group : picked;
-                take_digits(comb, index, exponents + g * lanes * width, width, present, i);
-                kernels->pick_shared(into, comb->table + i * row_words(ring), entries, index, 2 * ring->digits);
-                if (i > 0) kernels->multiply(ring, z + g * group, z + g * group, picked, scratch);
-            }
+    uint64_t *picked = scratch + bn_scratch_words(ring), *index = picked + BATCH * group;
+    for (size_t done = 0; done < count; done += BATCH * lanes) {
+        size_t left = count - done < BATCH * lanes ? count - done : BATCH * lanes;
+        comb_batch(comb, z + done / lanes * group, exponents + done * width, width, left, picked, index, scratch);
+    }
     return finish(ring, scratch, words);
 }
