@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medcrypt._ext.sha512 import HkdfSha512, sha512
+from medcrypt import AuthenticationError, SecretKey, images
+from medcrypt._ext.sha512 import HkdfSha512, has_ciphers, sha512
 from medcrypt.keys.derivation import expand
+from medcrypt.keys.wrapping import unwrap, wrap
 from reference import cobblestone as reference
 
 # FIPS 180-4's examples, as NIST publishes them beside the standard ("SHA512.pdf"), and the empty message.
@@ -133,3 +135,73 @@ def test_a_prepared_key_is_neither_shown_nor_copied():
     for way_out in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError):
             way_out(prepared)
+
+
+# ---- blobs of one chunk ------------------------------------------------------------------------------------------
+
+KEY, SALT = bytes(range(32)), bytes(range(24))
+needs_ciphers = pytest.mark.skipif(not has_ciphers(), reason="no AES instructions here")
+
+
+@needs_ciphers
+@given(st.integers(0, 16383) | st.sampled_from([0, 1, 16, 16383]), st.binary(max_size=700))
+def test_a_short_blob_is_that_of_the_reference(size, context):
+    data = hashlib.shake_256(b"data").digest(size)
+    blob = HkdfSha512(KEY).seal(SALT, context, data)
+    assert blob == reference.encrypt(KEY, data, context, SALT)
+    opened = bytearray(size)
+    HkdfSha512(KEY).open(context, blob, opened)
+    assert opened == data
+
+
+@needs_ciphers
+@given(st.data())
+def test_a_changed_blob_key_or_context_is_refused_and_nothing_left(data):
+    plain = b"pixels" * data.draw(st.integers(0, 50))
+    blob = bytearray(HkdfSha512(KEY).seal(SALT, b"context", plain))
+    out = bytearray(b"\xaa" * len(plain))
+    bit = data.draw(st.integers(0, 8 * len(blob) - 1))
+    blob[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(AuthenticationError):
+        HkdfSha512(KEY).open(b"context", blob, out)
+    blob[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(AuthenticationError):
+        HkdfSha512(KEY).open(b"another", blob, out)
+    with pytest.raises(AuthenticationError):
+        HkdfSha512(KEY[::-1]).open(b"context", blob, out)
+    assert set(out) <= {0} or set(out) <= {0xAA}
+
+
+@needs_ciphers
+def test_sizes_that_are_no_short_blob_are_a_value_error():
+    prepared = HkdfSha512(KEY)
+    with pytest.raises(ValueError, match="less than"):
+        prepared.seal(SALT, b"", bytes(16384))
+    with pytest.raises(ValueError, match="salt"):
+        prepared.seal(SALT[1:], b"", b"")
+    for blob, out in (
+        (bytes(71), bytearray()),
+        (bytes(80), bytearray(9)),
+        (bytes(16384 + 72), bytearray(16384)),
+    ):
+        with pytest.raises(ValueError, match="shorter"):
+            prepared.open(b"", blob, out)
+    with pytest.raises(BufferError):
+        prepared.open(b"", bytes(80), bytes(8))
+
+
+@pytest.mark.parametrize("dtype", ["|b1", ">u2", "<c16", "<f2"])
+@pytest.mark.parametrize("shape", [(), (0, 3), (20, 20)])
+def test_every_path_seals_and_opens_what_the_others_do(kernel_path, monkeypatch, dtype, shape):
+    key, array = SecretKey(KEY), np.ones(shape, dtype)
+    elsewhere = images.encrypt(array, key), wrap(KEY, b"secret", b"context")
+    monkeypatch.setenv("MEDCRYPT_KERNELS", kernel_path)
+    assert has_ciphers() == (kernel_path != "portable")
+    here = images.encrypt(array, key), wrap(KEY, b"secret", b"context")
+    for image, wrapped in (elsewhere, here):
+        found = images.decrypt(image, key)
+        assert (found.dtype.str, found.shape) == (array.dtype.str, array.shape)
+        assert found.tobytes() == array.tobytes()
+        assert unwrap(KEY, wrapped, b"context") == b"secret"
+        with pytest.raises(AuthenticationError):
+            unwrap(KEY, wrapped, b"another")

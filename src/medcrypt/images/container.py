@@ -39,6 +39,7 @@ from medcrypt.images.header import (
 from medcrypt.images.layout import as_tiles
 from medcrypt.images.recipients import OpeningKey, SealingKey
 from medcrypt.keys import Identity, Recipient
+from medcrypt.keys.wrapping import unwrap_into, wrap
 
 __all__ = ["decrypt", "decrypt_into", "encrypt", "encrypt_into", "sealed_size"]
 
@@ -122,6 +123,8 @@ def encrypt(
         signer,
         spare_recipients,
     )
+    if _is_short(request.form, pixels):
+        return _seal_short(request, pixels, threads)
     return cobblestone.new_bytes(
         request.form.sealed_size, lambda out: _seal(request, pixels, as_bytes(out), threads)
     )
@@ -393,7 +396,8 @@ class Request:
 
     def head(self, header: Header) -> bytes:
         """Return all that comes before the body: the header and the recipients."""
-        slot = recipients.make_slot(header, 1, self.file_key, self.keys)
+        stanzas = [recipients.make_stanza(header, self.file_key, key) for key in self.keys]
+        slot = recipients.slot_of_stanzas(header, 1, self.prepared, stanzas)
         return header.data + slot + bytes(header.slot_size)
 
 
@@ -430,6 +434,9 @@ def metadata_context(before: bytes, context: bytes) -> bytes:
 
 def _seal(request: Request, pixels: NDArray[Any], out: Bytes, threads: int | None) -> None:
     """Write the sealed image into a buffer of exactly its size."""
+    if _is_short(request.form, pixels):
+        out[:] = np.frombuffer(_seal_short(request, pixels, threads), np.uint8)
+        return
     form, header = request.form, request.new_header()
     out[: form.body_start] = np.frombuffer(request.head(header), np.uint8)
     body = out[form.body_start : form.body_end]
@@ -440,6 +447,19 @@ def _seal(request: Request, pixels: NDArray[Any], out: Bytes, threads: int | Non
         hashes = signature.chunk_hashes(body[OVERHEAD:], threads)
         trailer = signature.sign(request.signer, header, request.context, sealer.preamble, hashes)
         out[form.body_end :] = np.frombuffer(trailer, np.uint8)
+
+
+def _is_short(form: Form, pixels: NDArray[Any]) -> bool:
+    """Tell whether the body is a single chunk that can be sealed or opened where the pixels lie."""
+    in_place = pixels.flags.c_contiguous and form.layout.is_c_order
+    return form.data_size < CHUNK and in_place and not form.signed
+
+
+def _seal_short(request: Request, pixels: NDArray[Any], threads: int | None) -> bytes:
+    """Return a sealed image of a single chunk: for a small image the calls in between are what costs."""
+    cobblestone.thread_count(0, threads)
+    header = request.new_header()
+    return request.head(header) + wrap(request.prepared, pixels, body_context(header, request.context))
 
 
 def _seal_pixels(
@@ -477,6 +497,10 @@ def _decrypt(
     check_context(context)
     form = header.form
     file_key, *_ = recipients.open_slots(header, data[form.size : form.body_start].tobytes(), key)
+    if _is_short(form, array) and sender is None:
+        cobblestone.thread_count(0, threads)
+        unwrap_into(file_key, data[form.body_start :], body_context(header, context), array)
+        return
     preamble = data[form.body_start : form.body_start + OVERHEAD].tobytes()
     chunks = data[form.body_start + OVERHEAD : form.body_end]
     hashes = signature.verify(sender, header, context, preamble, data[form.body_end :].tobytes())

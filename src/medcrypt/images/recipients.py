@@ -8,6 +8,7 @@ in the first, so that slots cannot trade places. Layout: ``docs/formats/images.m
 
 from __future__ import annotations
 
+import functools
 import hmac
 import operator
 import os
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from medcrypt._ext.sha512 import HkdfSha512
 from medcrypt.errors import AuthenticationError, FormatError
 from medcrypt.images.header import MOST_SLOT, SLOT_STEP
 from medcrypt.keys import Identity, Passphrase, Recipient, SecretKey
@@ -75,6 +77,11 @@ class Stanza:
         """Which key opens it; empty for a passphrase and for kinds that only a newer medcrypt knows."""
         return self.body[:FINGERPRINT_BYTES] if self.kind in (_SECRET_KEY, _X25519, _XWING) else b""
 
+    @property
+    def is_passphrase(self) -> bool:
+        """Whether it has to be alone."""
+        return self.kind == _SCRYPT
+
     def to_bytes(self) -> bytes:
         """Return kind, length and body."""
         return _STANZA_HEAD.pack(self.kind, len(self.body)) + self.body
@@ -92,6 +99,8 @@ class Slot:
 
 def as_recipients(key: SealingKey | Iterable[SealingKey]) -> tuple[SealingKey, ...]:
     """Return the recipients as a tuple, or raise ``TypeError``/``ValueError``."""
+    if isinstance(key, SecretKey):  # by far the most frequent, and nothing is left to check
+        return (key,)
     keys = (key,) if isinstance(key, SecretKey | Recipient | Passphrase) else tuple(_listed(key))
     if not 1 <= len(keys) <= MOST_RECIPIENTS:
         raise ValueError(f"1 to {MOST_RECIPIENTS} recipients are possible, not {len(keys)}")
@@ -113,8 +122,13 @@ def slot_size(keys: Sequence[SealingKey], spare: int) -> int:
     spare = operator.index(spare)
     if spare < 0:
         raise ValueError("spare_recipients must not be negative")
-    kinds = [_kind(key) for key in keys]
-    kinds += spare * [_XWING if _XWING in kinds else _X25519]
+    return _size_for(tuple(map(_kind, keys)), spare)
+
+
+@functools.lru_cache(maxsize=64)
+def _size_for(kinds: tuple[int, ...], spare: int) -> int:
+    """Return the bytes of a slot for recipients of these kinds."""
+    kinds += spare * (_XWING if _XWING in kinds else _X25519,)
     bodies = [_BODY_BYTES[kind] for kind in kinds]
     used = _SLOT_HEAD.size + _MAC_BYTES + sum(_STANZA_HEAD.size + size for size in bodies)
     size = -(-used // SLOT_STEP) * SLOT_STEP
@@ -128,7 +142,9 @@ def make_slot(header: Sealed, generation: int, file_key: bytes, keys: Sequence[S
     return slot_of_stanzas(header, generation, file_key, [make_stanza(header, file_key, key) for key in keys])
 
 
-def slot_of_stanzas(header: Sealed, generation: int, file_key: bytes, stanzas: Sequence[Stanza]) -> bytes:
+def slot_of_stanzas(
+    header: Sealed, generation: int, file_key: bytes | HkdfSha512, stanzas: Sequence[Stanza]
+) -> bytes:
     """Return the authenticated slot that holds these stanzas."""
     if generation > MOST_GENERATIONS:
         raise ValueError("the recipients have been replaced 2**32 - 1 times: seal the image anew")
@@ -144,9 +160,43 @@ def slot_of_stanzas(header: Sealed, generation: int, file_key: bytes, stanzas: S
     return content + _mac(header, file_key, content)
 
 
+def make_stanza(header: Sealed, file_key: bytes, key: SealingKey) -> Stanza:
+    """Wrap the file key for one recipient."""
+    binding = _LABEL_WRAP + header.digest
+    if isinstance(key, SecretKey):
+        return Stanza(_SECRET_KEY, key.fingerprint + wrap(key.prepared, file_key, binding))
+    if isinstance(key, Recipient):
+        return Stanza(_kind(key), key.fingerprint + key.seal(file_key, binding))
+    salt, cost = os.urandom(SALT_BYTES), ScryptCost()
+    return Stanza(_SCRYPT, salt + cost.to_bytes() + wrap(key.stretch(salt, cost), file_key, binding))
+
+
+def slot_at(header: Sealed, area: bytes, number: int) -> Slot:
+    """Return slot 0 or 1, which has to be well-formed, unverified."""
+    return _parsed(header, area)[number]
+
+
+def slot_bytes(header: Sealed, area: bytes, number: int) -> bytes:
+    """Return the bytes of slot 0 or 1."""
+    return area[number * header.slot_size : (number + 1) * header.slot_size]
+
+
 def newest_slot(header: Sealed, area: bytes) -> Slot:
     """Return the slot with the highest generation, unverified."""
     return max(_parsed(header, area).values(), key=lambda slot: slot.generation)
+
+
+def are_recipients(header: Sealed, area: bytes, keys: Sequence[SealingKey]) -> bool:
+    """Tell whether these, and nobody else, are named as recipients, as after a change that has come to its end.
+
+    Unverified: only who opens the slots knows. One passphrase looks like another.
+    """
+    newest = newest_slot(header, area)
+    other = 1 - slot_of(newest.generation)
+    if not _is_zero(slot_bytes(header, area, other)):
+        return False
+    named = sorted((_kind(key), b"" if isinstance(key, Passphrase) else key.fingerprint) for key in keys)
+    return sorted((stanza.kind, stanza.fingerprint) for stanza in newest.stanzas) == named
 
 
 def open_slots(header: Sealed, area: bytes, key: OpeningKey, *, torn: bool = False) -> tuple[bytes, int, int]:
@@ -209,21 +259,10 @@ def _kind(key: SealingKey | OpeningKey) -> int:
     return _XWING if key.post_quantum else _X25519
 
 
-def make_stanza(header: Sealed, file_key: bytes, key: SealingKey) -> Stanza:
-    """Wrap the file key for one recipient."""
-    binding = _LABEL_WRAP + header.digest
-    if isinstance(key, SecretKey):
-        return Stanza(_SECRET_KEY, key.fingerprint + wrap(key.to_bytes(), file_key, binding))
-    if isinstance(key, Recipient):
-        return Stanza(_kind(key), key.fingerprint + key.seal(file_key, binding))
-    salt, cost = os.urandom(SALT_BYTES), ScryptCost()
-    return Stanza(_SCRYPT, salt + cost.to_bytes() + wrap(key.stretch(salt, cost), file_key, binding))
-
-
 def _open_stanza(header: Sealed, stanza: Stanza, key: OpeningKey) -> bytes:
     binding = _LABEL_WRAP + header.digest
     if isinstance(key, SecretKey):
-        return unwrap(key.to_bytes(), stanza.body[FINGERPRINT_BYTES:], binding)
+        return unwrap(key.prepared, stanza.body[FINGERPRINT_BYTES:], binding)
     if isinstance(key, Identity):
         return key.unseal(stanza.body[FINGERPRINT_BYTES:], binding)
     salt, cost, wrapped = _scrypt_parts(stanza)
@@ -250,7 +289,7 @@ def _parsed(header: Sealed, area: bytes) -> dict[int, Slot]:
 def _settled(header: Sealed, file_key: bytes, area: bytes, slots: dict[int, Slot], number: int) -> bool:
     """Tell whether the other slot is erased, or an authentic one of the generation before or after."""
     if number not in slots:
-        return _is_zero(area[number * header.slot_size : (number + 1) * header.slot_size])
+        return _is_zero(slot_bytes(header, area, number))
     neighbours = abs(slots[number].generation - slots[1 - number].generation) == 1
     return neighbours and _authentic(header, file_key, slots[number])
 
@@ -259,7 +298,7 @@ def _authentic(header: Sealed, file_key: bytes, slot: Slot) -> bool:
     return hmac.compare_digest(slot.mac, _mac(header, file_key, slot.authenticated))
 
 
-def _mac(header: Sealed, file_key: bytes, content: bytes) -> bytes:
+def _mac(header: Sealed, file_key: bytes | HkdfSha512, content: bytes) -> bytes:
     return expand(file_key, _LABEL_SLOT + header.digest + content, _MAC_BYTES)
 
 
@@ -280,7 +319,7 @@ def _parse_slot(data: bytes) -> Slot | None:
         offset += length
     if generation == 0 or count == 0 or not (_is_zero(content[5:8]) and _is_zero(content[offset:])):
         return None
-    if any(stanza.kind == _SCRYPT for stanza in stanzas) and not (count == 1 and _affordable(stanzas[0])):
+    if any(stanza.is_passphrase for stanza in stanzas) and not (count == 1 and _affordable(stanzas[0])):
         return None
     return Slot(generation, tuple(stanzas), content, mac)
 

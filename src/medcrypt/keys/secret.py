@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from typing import NoReturn
 
-from medcrypt.keys.derivation import expand
+from medcrypt._ext.sha512 import HkdfSha512
 
 KEY_BYTES = 32
 FINGERPRINT_BYTES = 8
@@ -18,11 +18,12 @@ class Secret:
     reduction of exposure, not a guarantee.
     """
 
-    __slots__ = ("_buffer", "_fingerprint")
+    __slots__ = ("_buffer", "_fingerprint", "_prepared")
 
     def __init__(self, data: bytes | bytearray | memoryview) -> None:
         self._buffer = bytearray(data)
         self._fingerprint = b""
+        self._prepared: HkdfSha512 | None = None
 
     def __del__(self) -> None:
         buffer = getattr(self, "_buffer", None)
@@ -47,8 +48,15 @@ class Secret:
     def fingerprint(self) -> bytes:
         """Eight bytes that name the secret without revealing it."""
         if not self._fingerprint:
-            self._fingerprint = expand(self._buffer, b"medcrypt/v1/fingerprint", FINGERPRINT_BYTES)
+            self._fingerprint = self.prepared.expand(b"medcrypt/v1/fingerprint", FINGERPRINT_BYTES)
         return self._fingerprint
+
+    @property
+    def prepared(self) -> HkdfSha512:
+        """The secret ready to derive from, in memory that is wiped with it."""
+        if self._prepared is None:
+            self._prepared = HkdfSha512(self._buffer)
+        return self._prepared
 
 
 def checked_bytes(data: object, length: int, what: str) -> bytes:

@@ -9,27 +9,56 @@ from __future__ import annotations
 
 import hmac
 import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from medcrypt._ext.aes import AesGcm
+from medcrypt._ext.sha512 import HkdfSha512, has_ciphers
 from medcrypt.errors import AuthenticationError
 from medcrypt.keys.derivation import COMMITMENT_BYTES, SALT_BYTES, cobblestone_keys
 
 OVERHEAD = SALT_BYTES + COMMITMENT_BYTES + 16
+MOST = 16383
 
 
-def wrap(key: bytes, secret: bytes, context: bytes) -> bytes:
-    """Encrypt less than 16 KiB of ``secret`` under ``key``, bound to ``context``."""
+def wrap(key: bytes | HkdfSha512, secret: bytes | NDArray[Any], context: bytes) -> bytes:
+    """Encrypt at most `MOST` bytes of ``secret`` under ``key``, bound to ``context``."""
     salt = os.urandom(SALT_BYTES)
+    if has_ciphers():
+        return _prepared(key).seal(salt, context, secret)
     aes_key, nonce, commitment = cobblestone_keys(key, salt, context)
     return salt + commitment + AesGcm(aes_key).encrypt(nonce, secret)
 
 
-def unwrap(key: bytes, wrapped: bytes, context: bytes) -> bytes:
+def unwrap(key: bytes | HkdfSha512, wrapped: bytes, context: bytes) -> bytes:
     """Return what `wrap` was given, or raise `AuthenticationError`."""
     if len(wrapped) < OVERHEAD:
         raise AuthenticationError
-    salt, rest = wrapped[:SALT_BYTES], wrapped[SALT_BYTES:]
-    aes_key, nonce, commitment = cobblestone_keys(key, salt, context)
-    if not hmac.compare_digest(rest[:COMMITMENT_BYTES], commitment):
+    secret = bytearray(len(wrapped) - OVERHEAD)
+    unwrap_into(key, wrapped, context, secret)
+    return bytes(secret)
+
+
+def unwrap_into(
+    key: bytes | HkdfSha512, wrapped: bytes | NDArray[Any], context: bytes, out: bytearray | NDArray[Any]
+) -> None:
+    """Write what `wrap` was given to ``out``, which is `OVERHEAD` shorter, or raise `AuthenticationError`."""
+    if has_ciphers():
+        _prepared(key).open(context, wrapped, out)
+        return
+    sealed = bytes(wrapped)
+    aes_key, nonce, commitment = cobblestone_keys(key, sealed[:SALT_BYTES], context)
+    if not hmac.compare_digest(sealed[SALT_BYTES : SALT_BYTES + COMMITMENT_BYTES], commitment):
         raise AuthenticationError
-    return AesGcm(aes_key).decrypt(nonce, rest[COMMITMENT_BYTES:])
+    plain = AesGcm(aes_key).decrypt(nonce, sealed[SALT_BYTES + COMMITMENT_BYTES :])
+    if plain:
+        target = (
+            np.frombuffer(out, np.uint8) if isinstance(out, bytearray) else out.reshape(-1).view(np.uint8)
+        )
+        target[:] = np.frombuffer(plain, np.uint8)
+
+
+def _prepared(key: bytes | HkdfSha512) -> HkdfSha512:
+    return key if isinstance(key, HkdfSha512) else HkdfSha512(key)

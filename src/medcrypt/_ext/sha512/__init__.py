@@ -1,5 +1,5 @@
-"""SHA-512 and HKDF-Expand over it, for keys and headers: short inputs, where hashlib costs more than the hash."""
+"""SHA-512, HKDF-Expand over it, and short blobs under derived keys: where hashlib costs more than the hash."""
 
-from medcrypt._ext.sha512.hkdf import HkdfSha512, sha512
+from medcrypt._ext.sha512.hkdf import HkdfSha512, has_ciphers, sha512
 
-__all__ = ["HkdfSha512", "sha512"]
+__all__ = ["HkdfSha512", "has_ciphers", "sha512"]

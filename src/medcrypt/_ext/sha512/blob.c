@@ -1,0 +1,71 @@
+/* One chunk sealed and opened under keys that live for the call only. */
+#include "blob.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char LABEL[] = "c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM"; /* its final zero counts */
+
+enum {
+    INFO_HEAD = sizeof LABEL + BLOB_SALT,
+    SHORT_INFO = 512, /* contexts that the stack holds; medcrypt's own have about a hundred bytes */
+    KEYS = GCM_KEY + GCM_NONCE + BLOB_COMMITMENT,
+};
+
+/* The derived bytes: key, nonce, commitment. 0 when memory is short. */
+static int derive(const hkdf_key *key, const uint8_t *salt, const uint8_t *context, size_t context_size,
+                  uint8_t keys[KEYS]) {
+    uint8_t on_stack[SHORT_INFO];
+    size_t size = INFO_HEAD + context_size;
+    uint8_t *info = size <= sizeof on_stack ? on_stack : malloc(size);
+    if (info == NULL) return 0;
+    memcpy(info, LABEL, sizeof LABEL);
+    memcpy(info + sizeof LABEL, salt, BLOB_SALT);
+    if (context_size > 0) memcpy(info + INFO_HEAD, context, context_size);
+    hkdf_expand(key, info, size, keys, KEYS);
+    if (info != on_stack) free(info);
+    return 1;
+}
+
+static int is_equal(const uint8_t *a, const uint8_t *b, size_t size) {
+    uint8_t difference = 0;
+    for (size_t i = 0; i < size; i++) difference |= a[i] ^ b[i];
+    return difference == 0;
+}
+
+int blob_seal(const struct gcm_kernels *kernels, const hkdf_key *key, const uint8_t salt[BLOB_SALT],
+              const uint8_t *context, size_t context_size, const uint8_t *data, size_t size, uint8_t *blob) {
+    uint8_t keys[KEYS];
+    gcm_key *cipher = NULL;
+    if (derive(key, salt, context, context_size, keys)) cipher = gcm_key_new(kernels, keys);
+    if (cipher != NULL) {
+        memcpy(blob, salt, BLOB_SALT);
+        memcpy(blob + BLOB_SALT, keys + GCM_KEY + GCM_NONCE, BLOB_COMMITMENT);
+        gcm_message message = {.nonce = keys + GCM_KEY, .src = data, .dst = blob + BLOB_HEAD, .size = size};
+        gcm_seal(cipher, &message, blob + BLOB_HEAD + size);
+    }
+    gcm_key_free(cipher);
+    sha512_wipe(keys, sizeof keys);
+    return cipher != NULL;
+}
+
+int blob_open(const struct gcm_kernels *kernels, const hkdf_key *key, const uint8_t *context,
+              size_t context_size, const uint8_t *blob, size_t blob_size, uint8_t *data) {
+    uint8_t keys[KEYS];
+    int result = -1;
+    if (derive(key, blob, context, context_size, keys)) {
+        if (!is_equal(keys + GCM_KEY + GCM_NONCE, blob + BLOB_SALT, BLOB_COMMITMENT)) {
+            result = 0;
+        } else {
+            gcm_key *cipher = gcm_key_new(kernels, keys);
+            if (cipher != NULL) {
+                size_t size = blob_size - BLOB_OVERHEAD;
+                gcm_message message = {.nonce = keys + GCM_KEY, .src = blob + BLOB_HEAD, .dst = data, .size = size};
+                result = gcm_open(cipher, &message, blob + BLOB_HEAD + size);
+                gcm_key_free(cipher);
+            }
+        }
+    }
+    sha512_wipe(keys, sizeof keys);
+    return result;
+}
