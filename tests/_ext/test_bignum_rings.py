@@ -131,6 +131,17 @@ def test_single_powers_are_powers(kernel_path, data, secret, exponent):
     assert integers(out, width) == [pow(x % (2 * batch.n), exponent, batch.n) for x in xs]
 
 
+@given(data=st.data(), size=st.integers(1, 20))
+def test_every_lane_may_have_its_own_exponent(kernel_path, data, size):
+    batch, xs = data.draw(batches(kernel_path))
+    lanes = batch.ring.lanes
+    binary = st.binary(min_size=size, max_size=size)
+    exponents = data.draw(st.lists(binary, min_size=lanes, max_size=lanes))
+    batch.ring.power_by_lane(batch.words, b"".join(exponents), batch.words)
+    expected = [pow(x, int.from_bytes(exponents[i % lanes], "big"), batch.square) for i, x in enumerate(xs)]
+    assert batch.leave(batch.words) == expected
+
+
 @given(data=st.data())
 def test_concealing_multiplies_by_one_plus_m_n(kernel_path, data):
     batch, masks = data.draw(batches(kernel_path))
@@ -351,6 +362,8 @@ def test_memory_of_the_wrong_size_is_refused(kernel_path):
         lambda: ring.conceal(words, bytes(50), 1, out),
         lambda: ring.power(words, b"", out),
         lambda: ring.power(words, b"\x02", long),
+        lambda: ring.power_by_lane(words, b"", out),
+        lambda: ring.power_by_lane(words, bytes(ring.lanes), long),
         lambda: ring.product(words, 1, bytearray(100)),
         lambda: ring.running_products(words, long),
         lambda: ring.unwind(words, words, long),

@@ -202,6 +202,14 @@ def test_batches_spread_over_threads_keep_their_order(monkeypatch):
         assert holder.fixed_base_powers(holder.fixed_base(3, 20), xs) == [3**x % N**2 for x in xs]
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 9])
+def test_few_ciphertexts_decrypt_side_by_side_and_many_one_prime_after_the_other(vector_keys, count):
+    key = vector_keys[2048]
+    group, holder = Group(key.public.n), SplitGroup(key.p, key.q)
+    plaintexts = [0, 1, key.public.n - 1, *(7**i for i in range(6))][-count:]
+    assert holder.decrypt(group.conceal(plaintexts, group.power(range(2, 2 + count), group.n))) == plaintexts
+
+
 def test_residues_are_not_pickled():
     with pytest.raises(TypeError, match="neither pickled nor copied"):
         pickle.dumps(Group(77).residues([5]))

@@ -415,15 +415,38 @@ class SplitGroup:
         group, width = self._group, self._group.n_width
         residues = group.residues(ciphertexts)
         encoded = residues.to_bytes()
-        modulo_p, modulo_q = (
-            group.decode(half.logs(encoded, group.width), half.group.n_width) for half in self._halves
-        )
+        modulo_p, modulo_q = (group.decode(logs, half.group.n_width) for half, logs in self._logs(encoded))
         joined = self._combine(modulo_p, modulo_q, *self._plaintext_joiners)
         plaintexts = bytearray(len(residues) * width)
         group.ring.leave_low(joined.pairs, width, plaintexts)
         integers = _integers(plaintexts, width)
         bignum.wipe(plaintexts)
         return integers
+
+    def _logs(self, ciphertexts: bytes) -> "Iterator[tuple[_Half, bytes]]":
+        """Take logarithms modulo both primes: one after the other, or, if few enough, in lanes side by side."""
+        width, shared = self._group.width, self._shared_ring
+        count = len(ciphertexts) // width
+        if shared is None or 2 * count > shared.lanes:
+            return ((half, half.logs(ciphertexts, width)) for half in self._halves)
+        per_prime = shared.lanes // 2
+        filled = ciphertexts + ciphertexts[:width] * (per_prime - count)
+        logs = _logs(
+            shared, 2 * filled, width, [half.prime for half in self._halves for _ in range(per_prime)]
+        )
+        size = len(logs) // shared.lanes
+        parts = logs[: count * size], logs[per_prime * size : (per_prime + count) * size]
+        return zip(self._halves, parts, strict=True)
+
+    @cached_property
+    def _shared_ring(self) -> bignum.Ring | None:
+        """A ring with p in one half of the lanes and q in the other, where lanes and lengths allow it."""
+        first, second = (half.group for half in self._halves)
+        lanes = first.ring.lanes
+        if lanes == 1 or first.n.bit_length() != second.n.bit_length():
+            return None
+        moduli = [group.n for group in (first, second) for _ in range(lanes // 2)]
+        return bignum.Ring(_fixed_width(moduli, first.n_width), lanes, first.ring.path)
 
     def _join(self, modulo_p: Residues, modulo_q: Residues) -> Residues:
         """Return the residues modulo n^2 that are these modulo p^2 and q^2."""
@@ -477,19 +500,12 @@ class _Half:
 
     def logs(self, ciphertexts: bytes, width: int) -> bytes:
         """Return L(c^(p-1) mod p^2) for ciphertexts of `width` bytes, each as wide as the prime."""
-        group, ring, size = self.group, self.group.ring, self.group.n_width
-        exponent, view = (self.prime - 1).to_bytes(size, "big"), memoryview(ciphertexts)
+        view, ring = memoryview(ciphertexts), self.group.ring
 
-        def work(start: int, stop: int) -> bytearray:
-            pairs = np.empty((-(-(stop - start) // ring.lanes), ring.group_words), dtype=np.uint64)
-            logs = bytearray((stop - start) * size)
-            ring.enter(view[start * width : stop * width], width, pairs)
-            ring.power(pairs, exponent, pairs, True)
-            ring.leave_high(pairs, size, logs)
-            bignum.wipe(pairs)
-            return logs
+        def work(start: int, stop: int) -> bytes:
+            return _logs(ring, view[start * width : stop * width], width, [self.prime] * ring.lanes)
 
-        return b"".join(_in_parts(work, len(view) // width, group.ring.lanes, _POWERS))
+        return b"".join(_in_parts(work, len(view) // width, ring.lanes, _POWERS))
 
     def nth_powers(self, units: bytes, width: int) -> Residues:
         """Return (r^q mod p)^p mod p^2 for units of `width` bytes."""
@@ -507,6 +523,19 @@ class _Half:
             bignum.wipe(reduced)
 
         return self.group._batch(work, len(view) // width, _POWERS)
+
+
+def _logs(ring: bignum.Ring, ciphertexts: bytes | memoryview, width: int, primes: Sequence[int]) -> bytes:
+    """Return L(c^(p-1) mod p^2), L(1 + b p) = b, for the prime p of each lane."""
+    size = -(-ring.bits // 8)
+    count = len(ciphertexts) // width
+    pairs = np.empty((-(-count // ring.lanes), ring.group_words), dtype=np.uint64)
+    logs = bytearray(count * size)
+    ring.enter(ciphertexts, width, pairs)
+    ring.power_by_lane(pairs, _fixed_width((p - 1 for p in primes), size), pairs)
+    ring.leave_high(pairs, size, logs)
+    bignum.wipe(pairs)
+    return bytes(logs)
 
 
 def _fixed_width(values: Iterable[int], width: int) -> bytes:

@@ -1,6 +1,7 @@
 """Paillier key pairs: generation, decryption, bytes and files.
 
-Secret exponents and primes pass through Python integers, **which are not constant time** (see `arithmetic`).
+Powers are computed by constant-time kernels (see `arithmetic`); Python integers, which are not constant time,
+carry the primes where a key is made, read and set up.
 Decryption multiplies each ciphertext by a fresh encryption of zero first, so that nobody who chooses a
 ciphertext chooses the base of the secret power.
 """
@@ -43,7 +44,7 @@ __all__ = ["PrivateKey", "PublicKey", "generate_keypair"]
 _PUBLIC_MAGIC, _PRIVATE_MAGIC, _VERSION = b"MCPP", b"MCPS", 1
 _KEY_HEADER = struct.Struct(">4sBH")  # magic, version, bits
 _FINGERPRINT_DOMAIN = b"medcrypt/paillier/fingerprint/v1"
-_FILE_KIND, _KEY_FILE_START = "paillier-private-key", b"# medcrypt"  # of a key file under a passphrase
+_FILE_KIND = "paillier-private-key"  # of a key file under a passphrase
 
 
 def generate_keypair(
@@ -761,7 +762,7 @@ class PrivateKey(EncryptionKey):
         longest = _KEY_HEADER.size + MAX_BITS // 4
         with Path(path).open("rb") as file:
             data = file.read(longest + 1)
-        if data.startswith(_KEY_FILE_START):
+        if not data.startswith(_PRIVATE_MAGIC):
             kind, data = files.load(path, passphrase)
             if kind != _FILE_KIND:
                 raise InvalidKeyError("the file does not hold a Paillier private key")

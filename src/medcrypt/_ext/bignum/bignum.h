@@ -40,6 +40,7 @@ enum {
     BN_MAX_BITS = 8192,
     BN_SLACK_BITS = 6, /* R >= 2^6 n */
     BN_ALIGNMENT = 64,
+    BN_PICKED = 16, /* entries of the table of a power: windows of 4 bits */
 };
 
 typedef struct bn_ring bn_ring;
@@ -54,8 +55,8 @@ typedef struct {
     void (*square)(const bn_ring *ring, uint64_t *z, const uint64_t *x, uint64_t *scratch);
     void (*multiply_single)(const bn_ring *ring, uint64_t *z, const uint64_t *x, const uint64_t *y, uint64_t *scratch);
     void (*square_single)(const bn_ring *ring, uint64_t *z, const uint64_t *x, uint64_t *scratch);
-    /* Copy entry `index` out of `entries` residues of `vectors` digits each, reading all of them. */
-    void (*pick)(uint64_t *z, const uint64_t *table, size_t entries, uint64_t index, size_t vectors);
+    /* Lane by lane, copy the entry of that index out of BN_PICKED residues of `vectors` digits each, reading all. */
+    void (*pick)(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors);
     /* For every group, and lane by lane, copy the entry of that index out of a table that all lanes share; entry
      * e of digit i is table[(i << comb_window) + e]. All of the table is read. */
     void (*pick_shared)(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors, size_t groups);
@@ -124,6 +125,10 @@ int bn_conceal(const bn_ring *ring, uint64_t *z, const uint64_t *x, const uint8_
  * table entry is read; otherwise leading zeros and zero digits are skipped. */
 int bn_power(const bn_ring *ring, uint64_t *z, const uint64_t *x, size_t groups, const uint8_t *exponent, size_t size,
              int secret);
+
+/* The same for a secret exponent of its own for every lane, one after another. */
+int bn_power_by_lane(const bn_ring *ring, uint64_t *z, const uint64_t *x, size_t groups, const uint8_t *exponents,
+                     size_t size);
 
 /* The product of all values modulo n, lane by lane: `lanes` big-endian results, each up to a power of R. */
 int bn_product(const bn_ring *ring, uint8_t *results, size_t width, const uint64_t *pairs, size_t groups);

@@ -22,7 +22,7 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 32")
 
-enum { LANES = 8, BLOCK = 10, WINDOW = 7, ENTRIES = 1 << WINDOW, PICKED = 16 };
+enum { LANES = 8, BLOCK = 10, WINDOW = 7, ENTRIES = 1 << WINDOW };
 
 typedef __m512i vector;
 
@@ -221,22 +221,17 @@ static void square_single(const bn_ring *ring, uint64_t *z, const uint64_t *x, u
 /* ---- tables -------------------------------------------------------------------------------------------- */
 
 /* Every entry is read and masked; the masks stay in registers. */
-static void pick(uint64_t *z, const uint64_t *table, size_t entries, uint64_t index, size_t vectors) {
-    vector masks[PICKED];
-    for (size_t from = 0; from < entries; from += PICKED) {
-        UNROLL for (int e = 0; e < PICKED; e++) {
-            __mmask8 chosen = _mm512_cmpeq_epi64_mask(_mm512_set1_epi64((long long)index),
-                                                      _mm512_set1_epi64((long long)(from + e)));
-            masks[e] = _mm512_movm_epi64(chosen);
+static void pick(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors) {
+    vector masks[BN_PICKED], lanes = load(index, 0);
+    UNROLL for (int e = 0; e < BN_PICKED; e++)
+        masks[e] = _mm512_movm_epi64(_mm512_cmpeq_epi64_mask(lanes, _mm512_set1_epi64(e)));
+    for (size_t i = 0; i < vectors; i++) {
+        vector even = _mm512_setzero_si512(), odd = even;
+        UNROLL for (int e = 0; e < BN_PICKED; e += 2) { /* x | (entry & mask) */
+            even = _mm512_ternarylogic_epi64(even, load(table, e * vectors + i), masks[e], 0xf8);
+            odd = _mm512_ternarylogic_epi64(odd, load(table, (e + 1) * vectors + i), masks[e + 1], 0xf8);
         }
-        for (size_t i = 0; i < vectors; i++) {
-            vector even = from == 0 ? _mm512_setzero_si512() : load(z, i), odd = _mm512_setzero_si512();
-            UNROLL for (int e = 0; e < PICKED; e += 2) { /* x | (entry & mask) */
-                even = _mm512_ternarylogic_epi64(even, load(table, (from + e) * vectors + i), masks[e], 0xf8);
-                odd = _mm512_ternarylogic_epi64(odd, load(table, (from + e + 1) * vectors + i), masks[e + 1], 0xf8);
-            }
-            store(z, i, _mm512_or_si512(even, odd));
-        }
+        store(z, i, _mm512_or_si512(even, odd));
     }
 }
 

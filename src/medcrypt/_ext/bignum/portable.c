@@ -223,10 +223,10 @@ INLINE uint64_t equal_mask(uint64_t x, uint64_t y) {
     return bn_opaque(((difference | (0 - difference)) >> 63) - 1);
 }
 
-static void pick(uint64_t *z, const uint64_t *table, size_t entries, uint64_t index, size_t vectors) {
+static void pick(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors) {
     memset(z, 0, vectors * sizeof *z);
-    for (size_t e = 0; e < entries; e++) {
-        uint64_t mask = equal_mask(e, index);
+    for (size_t e = 0; e < BN_PICKED; e++) {
+        uint64_t mask = equal_mask(e, index[0]);
         for (size_t i = 0; i < vectors; i++) z[i] |= table[e * vectors + i] & mask;
     }
 }

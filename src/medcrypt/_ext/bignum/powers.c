@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WINDOW = 4, ENTRIES = 1 << WINDOW, BATCH = 8 };
+enum { WINDOW = 4, ENTRIES = BN_PICKED, BATCH = 8 };
 
 /* Memory of one call: the kernel's scratch, then what the operation asks for. */
 static uint64_t *workspace(const bn_ring *ring, size_t words) { return bn_allocate(bn_scratch_words(ring) + words); }
@@ -146,13 +146,24 @@ static void fill_table(const residues *r, uint64_t *table, const uint64_t *x, ui
     }
 }
 
-static void secret_power(const residues *r, uint64_t *z, const uint64_t *table, const uint8_t *exponent, size_t size,
-                         uint64_t *picked, uint64_t *scratch) {
+/* Every lane's digit i; the exponent of a lane lies `stride` bytes after that of the one before. */
+static void digits_at(const residues *r, uint64_t *index, const uint8_t *exponents, size_t stride, size_t size,
+                      size_t i) {
+    for (size_t lane = 0; lane < r->ring->kernels->lanes; lane++)
+        index[lane] = digit_at(exponents + lane * stride, size, i);
+}
+
+/* z = x^e; `picked` has r->words and room for the digits. */
+static void secret_power(const residues *r, uint64_t *z, const uint64_t *table, const uint8_t *exponents, size_t stride,
+                         size_t size, uint64_t *picked, uint64_t *scratch) {
     const bn_kernels *kernels = r->ring->kernels;
-    kernels->pick(z, table, ENTRIES, digit_at(exponent, size, 2 * size - 1), r->vectors);
+    uint64_t *index = picked + r->words;
+    digits_at(r, index, exponents, stride, size, 2 * size - 1);
+    kernels->pick(z, table, index, r->vectors);
     for (size_t i = 2 * size - 1; i-- > 0;) {
         for (int bit = 0; bit < WINDOW; bit++) r->square(r->ring, z, z, scratch);
-        kernels->pick(picked, table, ENTRIES, digit_at(exponent, size, i), r->vectors);
+        digits_at(r, index, exponents, stride, size, i);
+        kernels->pick(picked, table, index, r->vectors);
         r->multiply(r->ring, z, z, picked, scratch);
     }
 }
@@ -180,13 +191,13 @@ static void short_power(const residues *r, uint64_t *z, const uint64_t *x, uint6
     }
 }
 
-static size_t table_words(const residues *r) { return (ENTRIES + 1) * r->words; }
+static size_t table_words(const residues *r) { return (ENTRIES + 1) * r->words + BN_MAX_LANES; }
 
 /* z = x^e for one group; `table` has table_words(). */
 static void power(const residues *r, uint64_t *z, const uint64_t *x, const uint8_t *exponent, size_t size, int secret,
                   uint64_t *table, uint64_t *scratch) {
     fill_table(r, table, x, scratch);
-    if (secret) secret_power(r, z, table, exponent, size, table + ENTRIES * r->words, scratch);
+    if (secret) secret_power(r, z, table, exponent, 0, size, table + ENTRIES * r->words, scratch);
     else public_power(r, z, table, exponent, size, scratch);
 }
 
@@ -211,6 +222,21 @@ int bn_power(const bn_ring *ring, uint64_t *z, const uint64_t *x, size_t groups,
     for (size_t i = 0; i < groups; i++) {
         if (brief != 0) short_power(&r, result, x + i * r.words, brief, scratch);
         else power(&r, result, x + i * r.words, exponent, size, secret, table, scratch);
+        memcpy(z + i * r.words, result, r.words * sizeof *z);
+    }
+    return finish(ring, scratch, words);
+}
+
+int bn_power_by_lane(const bn_ring *ring, uint64_t *z, const uint64_t *x, size_t groups, const uint8_t *exponents,
+                     size_t size) {
+    residues r = pairs_of(ring);
+    size_t words = table_words(&r) + r.words;
+    uint64_t *scratch = workspace(ring, words);
+    if (scratch == NULL) return 0;
+    uint64_t *result = scratch + bn_scratch_words(ring), *table = result + r.words;
+    for (size_t i = 0; i < groups; i++) {
+        fill_table(&r, table, x + i * r.words, scratch);
+        secret_power(&r, result, table, exponents, size, size, table + ENTRIES * r.words, scratch);
         memcpy(z + i * r.words, result, r.words * sizeof *z);
     }
     return finish(ring, scratch, words);

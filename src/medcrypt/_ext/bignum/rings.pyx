@@ -42,6 +42,8 @@ cdef extern from "bignum.h":
                     size_t width, size_t count) nogil
     bint bn_power(const bn_ring *ring, uint64_t *z, const uint64_t *x, size_t groups, const uint8_t *exponent,
                   size_t size, bint secret) nogil
+    bint bn_power_by_lane(const bn_ring *ring, uint64_t *z, const uint64_t *x, size_t groups,
+                          const uint8_t *exponents, size_t size) nogil
     bint bn_product(
         const bn_ring *ring, uint8_t *results, size_t width, const uint64_t *pairs, size_t groups) nogil
     bint bn_running(const bn_ring *ring, uint64_t *z, const uint64_t *x, size_t groups) nogil
@@ -330,6 +332,20 @@ cdef class Ring:
             raise ValueError("an exponent has at least one byte")
         with nogil:
             done = bn_power(self.c_ring, z, base, groups, e.start, e.size, secret)
+        check(done)
+
+    def power_by_lane(self, x, exponents, out):
+        """Write x^e for as many secret big-endian exponents as there are lanes, each for its own lane."""
+        cdef Memory a = Memory(x), e = Memory(exponents), dst = Memory(out, True)
+        cdef size_t groups = self.groups_in(a), size = e.size // self.c_ring.kernels.lanes
+        cdef const uint64_t *base = a.words()
+        cdef uint64_t *z = dst.words()
+        cdef bint done
+        check_size(dst, a.size)
+        if size == 0 or size * self.c_ring.kernels.lanes != <size_t>e.size:
+            raise ValueError("an exponent for each lane is needed, all of the same bytes")
+        with nogil:
+            done = bn_power_by_lane(self.c_ring, z, base, groups, e.start, size)
         check(done)
 
     def product(self, x, Py_ssize_t width, out):
