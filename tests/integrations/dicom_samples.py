@@ -1,5 +1,7 @@
 """DICOM files for tests: those that pydicom and pydicom-data ship, and small ones made up by hypothesis."""
 
+import datetime as dt
+import functools
 import io
 import warnings
 from pathlib import Path
@@ -8,6 +10,10 @@ import data_store
 import numpy as np
 import pydicom
 import pydicom.data
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
 from hypothesis import strategies as st
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -96,3 +102,37 @@ def images(draw: st.DrawFn) -> bytes:
     else:
         dataset.add_new(0x7FE00010, "OW", value + bytes(len(value) % 2))
     return written(dataset)
+
+
+@functools.cache
+def holder(name: str = "ward", serial: int = 1) -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
+    """Return an RSA key and its self-signed certificate, the same for the same arguments."""
+    key = rsa.generate_private_key(65537, 2048)
+    return key, _certificate(key, name, serial)
+
+
+@functools.cache
+def elliptic_signer() -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    """Return an elliptic curve key and its certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key, _certificate(key, "signer", 9)
+
+
+def _certificate(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, name: str, serial: int
+) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    start = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).serial_number(serial)
+    builder = builder.public_key(key.public_key()).not_valid_before(start)
+    return builder.not_valid_after(start + dt.timedelta(days=36500)).sign(key, hashes.SHA256())
+
+
+def pem_files(folder: Path) -> tuple[Path, Path]:
+    """Write the ward's private key and certificate, and return their paths."""
+    key, certificate = holder()
+    plain = serialization.NoEncryption()
+    pkcs8 = serialization.PrivateFormat.PKCS8
+    (folder / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, pkcs8, plain))
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return folder / "key.pem", folder / "cert.pem"

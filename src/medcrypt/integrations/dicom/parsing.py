@@ -63,7 +63,8 @@ def parse(data: bytes) -> pydicom.FileDataset:
     Raises
     ------
     FormatError
-        pydicom cannot read it, it holds no element, or it inflates to more than `MOST_INFLATED` bytes.
+        pydicom cannot read it, it has neither the prefix ``DICM`` nor a SOP class, it is empty, or it inflates to more
+        than `MOST_INFLATED` bytes.
     """
     need_pydicom()
     from pydicom import dcmread
@@ -71,7 +72,8 @@ def parse(data: bytes) -> pydicom.FileDataset:
     with damage_is_a_format_error():
         _check_inflated(data)
         dataset = dcmread(io.BytesIO(data), force=True)
-    if not len(dataset):
+        named = dataset.preamble is not None or bool(dataset.get("SOPClassUID"))
+    if not named or not len(dataset):
         raise FormatError("not a DICOM file, or an empty one")
     return dataset
 
