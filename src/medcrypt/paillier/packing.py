@@ -24,6 +24,8 @@ __all__ = ["Packing", "Rounding"]
 
 Rounding = Literal["nearest", "stochastic"]
 
+# One text for every way of being wrong: which one it was depends on the plaintext.
+_NO_SUM = "the plaintext is no sum of the declared number of terms"
 _MIN_CLIP, _MAX_CLIP = 1e-100, 1e100  # far from overflow and underflow of float64 in every formula below
 _BLOCK_VALUES = 1 << 16  # values expanded to single bits at a time: 4 MiB
 
@@ -349,10 +351,10 @@ class Packing:
         """
         slots = self._unpack(plaintexts, key_bits)
         if len(plaintexts) != self.ciphertexts(count, key_bits) or slots[count:].any():
-            raise InvalidCiphertextError("the plaintext uses slots that should be empty")
+            raise InvalidCiphertextError(_NO_SUM)
         sums = slots[:count].astype(np.int64)
         if count and int(sums.max()) > terms * ((1 << self.value_bits) - 1):
-            raise InvalidCiphertextError("a slot is larger than the declared number of terms allows")
+            raise InvalidCiphertextError(_NO_SUM)
         return sums - terms * self.offset
 
     def _pack(self, integers: npt.NDArray[np.int64], key_bits: int) -> list[int]:
@@ -376,7 +378,7 @@ class Packing:
         """Cut plaintexts into slots: the inverse of `_pack` without the offset."""
         slots, width = self.slots(key_bits), self.slot_bits
         if any(m >> (slots * width) for m in plaintexts):
-            raise InvalidCiphertextError("the plaintext is longer than its slots")
+            raise InvalidCiphertextError(_NO_SUM)
         length = -(-slots * width // 8)
         block = max(_BLOCK_VALUES // slots, 1)
         values = np.empty((len(plaintexts), slots), dtype=np.uint64)

@@ -240,6 +240,8 @@ class PaillierPublicKey:
         ------
         TypeError
             If the plaintext is no integer.
+        ValueError
+            If `r_value` is no unit modulo n.
 
         Examples
         --------
@@ -250,8 +252,15 @@ class PaillierPublicKey:
         if r_value is None:
             masks = self._fresh_masks() if self._key is None else self._key.masks(1)
         else:
-            masks = self._group.nth_powers([as_integer(r_value, "r_value") % self.n])
+            masks = self._group.nth_powers([self._unit(r_value)])
         return self._group.conceal([m], masks)[0]
+
+    def _unit(self, r_value: int) -> int:
+        """Return a random factor modulo n; another than a unit would make a number that nobody can decrypt."""
+        unit = as_integer(r_value, "r_value") % self.n
+        if math.gcd(unit, self.n) != 1:
+            raise ValueError("r_value must be a unit modulo n")
+        return unit
 
     def _fresh_masks(self) -> Residues:
         """Draw r^n for one uniform unit r."""

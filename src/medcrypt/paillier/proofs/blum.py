@@ -67,8 +67,8 @@ def prove(p: int, q: int, context: bytes) -> bytes:
     n = p * q
     w = _non_residue(n)
     challenges = _challenges(n, w, context)
-    choices = [_twist(y, w, p, q) for y in challenges]
-    squares = [(-1) ** a * w**b * y for y, (a, b) in zip(challenges, choices, strict=True)]
+    choices = _twists(challenges, w, p, q)
+    squares = [(-1) ** a * w**b * y % n for y, (a, b) in zip(challenges, choices, strict=True)]
     fourth_roots = [min(x, n - x) for x in _fourth_roots(squares, p, q)]
     size = octet_length(n)
     proof = b"".join(
@@ -150,20 +150,26 @@ def _non_residue(n: int) -> int:
             return w
 
 
-def _twist(y: int, w: int, p: int, q: int) -> tuple[int, int]:
-    """Return a, b for which (-1)^a w^b y is a square.
+def _twists(ys: list[int], w: int, p: int, q: int) -> list[tuple[int, int]]:
+    """Return a, b for every y for which (-1)^a w^b y is a square.
 
-    -1 is no square modulo p nor modulo q, w is one modulo exactly one of them: so some a, b do.
+    -1 is no square modulo p nor modulo q, w is one modulo exactly one of them: so some a, b do. Euler's
+    criterion rather than Jacobi symbols: those would take a time that depends on p and q.
     """
-    b = int(jacobi(y, p) != jacobi(y, q))
-    a = int(jacobi(w**b * y, p) == -1)
-    return a, b
+    is_p, is_q = ([power == 1 for power in powers([w, *ys], (prime - 1) // 2, prime)] for prime in (p, q))
+    choices: list[tuple[int, int]] = []
+    for y_p, y_q in zip(is_p[1:], is_q[1:], strict=True):
+        b = y_p != y_q
+        a = y_p != (is_p[0] or not b)
+        choices.append((int(a), int(b)))
+    return choices
 
 
 def _fourth_roots(squares: list[int], p: int, q: int) -> list[int]:
     """Return fourth roots modulo p q. A square u has one root that is a square itself, u^((p + 1) / 4) mod p."""
     modulo_p, modulo_q = (
-        powers(squares, ((prime + 1) // 4) ** 2 % (prime - 1), prime, secret=True) for prime in (p, q)
+        powers(squares, ((prime + 1) // 4) ** 2 % (prime - 1), prime, width=octet_length(prime))
+        for prime in (p, q)
     )
     return [recombine(x, y, p, q) for x, y in zip(modulo_p, modulo_q, strict=True)]
 
@@ -171,7 +177,9 @@ def _fourth_roots(squares: list[int], p: int, q: int) -> list[int]:
 def _nth_roots(ys: list[int], p: int, q: int) -> list[int]:
     """Return z with z^n = y (mod n), for n = p q."""
     try:
-        modulo_p, modulo_q = (powers(ys, pow(p * q, -1, prime - 1), prime, secret=True) for prime in (p, q))
+        modulo_p, modulo_q = (
+            powers(ys, pow(p * q, -1, prime - 1), prime, width=octet_length(prime)) for prime in (p, q)
+        )
     except ValueError:
         raise InvalidKeyError("gcd(n, phi(n)) is not 1") from None
     return [recombine(x, y, p, q) for x, y in zip(modulo_p, modulo_q, strict=True)]

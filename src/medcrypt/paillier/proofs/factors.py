@@ -25,7 +25,7 @@ import secrets
 from dataclasses import dataclass
 
 from medcrypt.errors import InvalidKeyError
-from medcrypt.paillier.proofs.residues import octet_length
+from medcrypt.paillier.proofs.residues import octet_length, powers
 from medcrypt.paillier.proofs.ring_pedersen import RingPedersen
 from medcrypt.paillier.proofs.transcript import Fields, Transcript, octets
 
@@ -108,19 +108,25 @@ def prove(p: int, q: int, parameters: RingPedersen, context: bytes, lengths: Len
     n, big = p * q, parameters.n
     if math.gcd(n, big) != 1:
         raise ValueError("the parameters must be the verifier's own")
+    width = max(_widths(n, big, lengths))  # no exponent is longer than the longest answer
+
+    def commit(base: int, exponent: int, mask: int) -> int:
+        """Return base^exponent t^mask, in constant time but for the signs."""
+        return _power(base, exponent, width, big) * _power(parameters.t, mask, width, big) % big
+
     wide, narrow = 1 << (lengths.ell + lengths.epsilon), 1 << lengths.ell
     while True:
         alpha, beta = (_between(wide * math.isqrt(n)) for _ in range(2))
         mu, nu = (_between(narrow * big) for _ in range(2))
         x, y = (_between(wide * big) for _ in range(2))
         sigma, r = _between(narrow * n * big), _between(wide * n * big)
-        q_commitment = _commit(parameters, q, nu)
+        q_commitment = commit(parameters.s, q, nu)
         commitment = _Commitment(
-            p=_commit(parameters, p, mu),
+            p=commit(parameters.s, p, mu),
             q=q_commitment,
-            a=_commit(parameters, alpha, x),
-            b=_commit(parameters, beta, y),
-            t=pow(q_commitment, alpha, big) * pow(parameters.t, r, big) % big,
+            a=commit(parameters.s, alpha, x),
+            b=commit(parameters.s, beta, y),
+            t=commit(q_commitment, alpha, r),
             sigma=sigma,
         )
         c = _challenge(n, parameters, commitment, context, lengths)
@@ -182,9 +188,15 @@ def verify(
 
 
 def _commit(parameters: RingPedersen, x: int, mask: int) -> int:
-    """Return s^x t^mask; both exponents may be negative."""
+    """Return s^x t^mask for public exponents, which may be negative."""
     n = parameters.n
     return pow(parameters.s, x, n) * pow(parameters.t, mask, n) % n
+
+
+def _power(base: int, exponent: int, width: int, n: int) -> int:
+    """Return base^exponent for a secret exponent of at most `width` bytes; its sign may show, its length not."""
+    unit = base if exponent >= 0 else pow(base, -1, n)
+    return powers([unit], abs(exponent), n, width=width)[0]
 
 
 def _between(bound: int) -> int:

@@ -7,19 +7,19 @@ from medcrypt.paillier.arithmetic import FixedBase, Group
 __all__ = ["fixed_base_powers", "jacobi", "octet_length", "powers", "recombine"]
 
 
-def powers(values: Sequence[int], exponent: int, modulus: int, *, secret: bool = False) -> list[int]:
-    """Return x^exponent modulo an odd modulus for every x.
+def powers(values: Sequence[int], exponent: int, modulus: int, *, width: int | None = None) -> list[int]:
+    """Return x^exponent modulo an odd modulus for every x, in constant time in modulus and exponent.
 
     Parameters
     ----------
     values
-        Integers; reduced first, in variable time.
+        Non-negative integers, not longer than the square of the modulus.
     exponent
         Not negative.
     modulus
         Odd, at least 3.
-    secret
-        Whether the exponent is secret (its length is not): then in constant time.
+    width
+        Bytes that the exponent is written in, where its own length is secret.
 
     Returns
     -------
@@ -31,11 +31,13 @@ def powers(values: Sequence[int], exponent: int, modulus: int, *, secret: bool =
     >>> powers([2, 3], 5, 1009)
     [32, 243]
     """
-    size = octet_length(modulus)
+    group, size = Group(modulus), octet_length(modulus)
+    longest = max(map(octet_length, values), default=1)
+    entered = group.decode(b"".join(x.to_bytes(longest, "big") for x in values), longest)
     results = bytearray(size * len(values))
-    encoded = b"".join((x % modulus).to_bytes(size, "big") for x in values)
-    width = max(octet_length(exponent), 1)
-    Group(modulus).ring.single_powers(encoded, size, exponent.to_bytes(width, "big"), results, secret)
+    group.ring.leave_low(entered.pairs, size, results)
+    encoded = exponent.to_bytes(width or max(octet_length(exponent), 1), "big")
+    group.ring.single_powers(results, size, encoded, results, True)
     return [int.from_bytes(results[i : i + size], "big") for i in range(0, len(results), size)]
 
 
