@@ -17,8 +17,8 @@ import pytest
 
 from medcrypt import Identity, SecretKey, images
 from medcrypt.cli import main
-from medcrypt.integrations import files
-from medcrypt.integrations.files import SealedFile
+from medcrypt.images import sealed_files as files
+from medcrypt.images.sealed_files import SealedFile
 
 CT = Path(pydicom.data.__file__).parent / "test_files" / "CT_small.dcm"
 SCAN = bytes(range(256)) * 200
@@ -51,8 +51,8 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> Stdin:
 
 
 def tree(folder: str) -> dict[str, bytes]:
-    """Return the contents of all files below a folder by their relative path."""
-    paths = [path for path in Path(folder).rglob("*") if path.is_file()]
+    """Return the contents of all files below a folder by their relative path, manifests left out."""
+    paths = [path for path in Path(folder).rglob("*") if path.is_file() and path.name != files.MANIFEST]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
@@ -335,7 +335,7 @@ def test_a_killed_decryption_leaves_nothing_under_the_final_name() -> None:
     script = (
         "import os, signal\n"
         "from medcrypt.cli import main\n"
-        "from medcrypt.integrations.files import SealedFile\n"
+        "from medcrypt.images.sealed_files import SealedFile\n"
         "blocks = SealedFile.blocks\n"
         "def killed(self):\n"
         "    yield next(blocks(self))\n"

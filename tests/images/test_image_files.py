@@ -175,11 +175,11 @@ def test_a_signature_survives(tmp_path):
 
 
 def test_generations_end_before_they_wrap(tmp_path, monkeypatch):
-    original = images.container.recipients.make_slot
+    original = images.container.recipients.slot_of_stanzas
     with monkeypatch.context() as patch:
         patch.setattr(
             images.container.recipients,
-            "make_slot",
+            "slot_of_stanzas",
             lambda header, _, *rest: original(header, 2**32 - 1, *rest),
         )
         images.save(tmp_path / "image", ARRAY, KEY)

@@ -1,4 +1,6 @@
-"""The command line: ``medcrypt keygen | encrypt | decrypt | inspect | verify | budget | doctor | demo``.
+"""The command line.
+
+``medcrypt keygen | encrypt | decrypt | inspect | verify | recipients | rotate | budget | doctor | demo``
 
 One file for each command: ``add_parser(subparsers)`` declares it, ``run(args)`` does it and returns the exit
 code. What is heavy is imported in ``run``, so that ``medcrypt --help`` answers at once.
@@ -27,7 +29,18 @@ from medcrypt.errors import MedcryptError
 
 __all__ = ["main"]
 
-_COMMANDS = ("keygen", "encrypt", "decrypt", "inspect", "verify", "budget", "doctor", "demo")
+_COMMANDS = (
+    "keygen",
+    "encrypt",
+    "decrypt",
+    "inspect",
+    "verify",
+    "recipients",
+    "rotate",
+    "budget",
+    "doctor",
+    "demo",
+)
 _FAILED, _USAGE, _INTERRUPTED, _BROKEN_PIPE = 1, 2, 130, 141
 
 

@@ -11,7 +11,7 @@ from medcrypt.cli.terminal import Progress, complain, reason, shown
 from medcrypt.errors import MedcryptError
 
 if TYPE_CHECKING:
-    from medcrypt.integrations.files import Outcome
+    from medcrypt.images.sealed_files import Outcome
 
 __all__ = ["Batch", "tell_nothing", "tell_where"]
 
@@ -55,8 +55,8 @@ class Batch:
         finally:
             self._progress.clear()
 
-    def folder(self, outcomes: Iterable[Outcome]) -> None:
-        """Take what became of the files of a folder, one after another."""
+    def folder(self, folder: Path, outcomes: Iterable[Outcome]) -> None:
+        """Take what became of the files of a folder, one after another; what concerns the whole folder ends it."""
         try:
             for outcome in outcomes:
                 if outcome.error is not None:
@@ -64,6 +64,10 @@ class Batch:
                 else:
                     self._done(outcome.source, outcome.out)
                 self._progress.update(outcome.number, outcome.total, outcome.source)
+        except BrokenPipeError:
+            raise
+        except (MedcryptError, OSError) as error:
+            self._failed(folder, error)
         finally:
             self._progress.clear()
 

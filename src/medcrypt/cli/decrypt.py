@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from medcrypt.cli.keys import add_opening_options, opening_keys, read_recipient
 from medcrypt.cli.streams import (
     STREAM,
+    add_jobs_option,
     checked_inputs,
     goes_into_folder,
     named,
@@ -19,7 +20,7 @@ from medcrypt.cli.streams import (
 )
 
 if TYPE_CHECKING:
-    from medcrypt.integrations.files import Outcome, SealedFile
+    from medcrypt.images.sealed_files import Outcome, SealedFile
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -39,6 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     add_opening_options(parser)
     parser.add_argument("--context", default="", metavar="TEXT", help="the text that it was bound to")
+    add_jobs_option(parser)
     parser.add_argument("--force", action="store_true", help="replace existing files")
     parser.add_argument("-v", "--verbose", action="store_true", help="say where each file went")
     parser.set_defaults(run=run)
@@ -47,7 +49,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Open every input."""
     from medcrypt.cli.batch import Batch, tell_nothing, tell_where
-    from medcrypt.integrations import files
+    from medcrypt.images import archive
+    from medcrypt.images import sealed_files as files
 
     inputs = checked_inputs(args.inputs)
     into_folder = goes_into_folder(args.output, inputs)
@@ -73,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
     def unseal_folder(folder: Path) -> Iterator[Outcome]:
         out = _target_folder(folder, args.output, several=len(inputs) > 1)
-        return files.unseal_folder(folder, out=out, overwrite=args.force, **options)
+        return archive.decrypting(folder, out=out, overwrite=args.force, jobs=args.jobs, **options)
 
     if inputs == [STREAM]:
         with files.open_file(read_stdin(), **options) as sealed:
@@ -82,14 +85,14 @@ def run(args: argparse.Namespace) -> int:
     batch = Batch("decrypted", tell_where if args.verbose else tell_nothing)
     for source in map(Path, inputs):
         if source.is_dir():
-            batch.folder(unseal_folder(source))
+            batch.folder(source, unseal_folder(source))
         else:
             batch.one(source, unseal)
     return batch.exit_code()
 
 
 def _target(source: Path, output: str | None, sealed: SealedFile, *, into_folder: bool) -> Path:
-    from medcrypt.integrations import files
+    from medcrypt.images import sealed_files as files
 
     if output is not None and not into_folder:
         return Path(output)
@@ -99,7 +102,7 @@ def _target(source: Path, output: str | None, sealed: SealedFile, *, into_folder
 
 def _target_folder(folder: Path, output: str | None, *, several: bool) -> Path:
     from medcrypt.cli.terminal import UsageError
-    from medcrypt.integrations.files import SUFFIX
+    from medcrypt.images.sealed_files import SUFFIX
 
     if output == STREAM:
         raise UsageError("a folder cannot go to standard output")

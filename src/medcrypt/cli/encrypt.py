@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from medcrypt.cli.keys import add_sealing_options, read_identity, sealing_keys
 from medcrypt.cli.streams import (
     STREAM,
+    add_jobs_option,
     checked_inputs,
     goes_into_folder,
     named,
@@ -20,7 +21,7 @@ from medcrypt.cli.streams import (
 )
 
 if TYPE_CHECKING:
-    from medcrypt.integrations.files import Outcome
+    from medcrypt.images.sealed_files import Outcome
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -30,7 +31,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         help="encrypt files and folders",
         description="Encrypt files of any kind, folders, or standard input. Each file becomes one sealed file, "
         "from which 'medcrypt decrypt' restores it byte for byte, with its name. DICOM files also keep their "
-        "UIDs as encrypted metadata, if pydicom is installed.",
+        "UIDs as encrypted metadata, if pydicom is installed. A folder becomes an archive with a manifest, and an "
+        "interrupted run goes on where it stopped when the same command is given again.",
     )
     parser.add_argument("inputs", nargs="*", metavar="PATH", help="file or folder; - for standard input")
     parser.add_argument(
@@ -51,6 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         action="store_true",
         help="write random file names: the real ones, which may identify patients, are stored encrypted",
     )
+    add_jobs_option(parser)
     parser.add_argument("--force", action="store_true", help="replace existing files")
     parser.add_argument("-v", "--verbose", action="store_true", help="say where each file went")
     parser.set_defaults(run=run)
@@ -59,7 +62,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Seal every input."""
     from medcrypt.cli.batch import Batch, tell_nothing, tell_where
-    from medcrypt.integrations import files
+    from medcrypt.images import archive
+    from medcrypt.images import sealed_files as files
 
     inputs = checked_inputs(args.inputs)
     into_folder = goes_into_folder(args.output, inputs)
@@ -87,14 +91,19 @@ def run(args: argparse.Namespace) -> int:
 
     def seal_folder(folder: Path) -> Iterator[Outcome]:
         out = _target_folder(folder, args.output, several=len(inputs) > 1)
-        return files.seal_folder(
-            folder, out=out, overwrite=args.force, opaque_names=args.opaque_names, **options
+        return archive.encrypting(
+            folder,
+            out=out,
+            overwrite=args.force,
+            opaque_names=args.opaque_names,
+            jobs=args.jobs,
+            **options,
         )
 
     batch = Batch("encrypted", tell_where if args.verbose else tell_nothing)
     for source in map(Path, inputs):
         if source.is_dir():
-            batch.folder(seal_folder(source))
+            batch.folder(source, seal_folder(source))
         else:
             batch.one(source, seal)
     return batch.exit_code()
@@ -103,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
 def describe(file: BinaryIO, name: str) -> dict[str, Any]:
     """Describe what looks like DICOM as DICOM, where pydicom is there to read it, and all else as a file."""
     from medcrypt.errors import FormatError
-    from medcrypt.integrations import files
+    from medcrypt.images import sealed_files as files
 
     file.seek(128)
     if file.read(4) == b"DICM" or name.lower().endswith((".dcm", ".dicom")):
@@ -118,7 +127,7 @@ def describe(file: BinaryIO, name: str) -> dict[str, Any]:
 
 def _seal_stdin(args: argparse.Namespace, options: dict[str, Any]) -> None:
     from medcrypt.durable import new_file
-    from medcrypt.integrations import files
+    from medcrypt.images import sealed_files as files
 
     sealed = files.seal_bytes(read_stdin(), **options)
     if args.output in {None, STREAM}:
@@ -129,7 +138,7 @@ def _seal_stdin(args: argparse.Namespace, options: dict[str, Any]) -> None:
 
 
 def _target(source: Path, output: str | None, *, into_folder: bool, opaque: bool) -> Path:
-    from medcrypt.integrations import files
+    from medcrypt.images import sealed_files as files
 
     name = files.sealed_name(source.name, opaque=opaque)
     if output is None:
@@ -139,7 +148,7 @@ def _target(source: Path, output: str | None, *, into_folder: bool, opaque: bool
 
 def _target_folder(folder: Path, output: str | None, *, several: bool) -> Path:
     from medcrypt.cli.terminal import UsageError
-    from medcrypt.integrations.files import SUFFIX
+    from medcrypt.images.sealed_files import SUFFIX
 
     if output == STREAM:
         raise UsageError("a folder cannot go to standard output")

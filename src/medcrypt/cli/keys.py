@@ -62,15 +62,18 @@ def add_sealing_options(parser: argparse.ArgumentParser) -> None:
     add_passphrase_options(group)
 
 
-def add_opening_options(parser: argparse.ArgumentParser) -> None:
+def add_opening_options(parser: argparse.ArgumentParser, *, sender: bool = True) -> None:
     """Add the options that say how to open."""
     group = parser.add_argument_group("the key")
     _add_key_option(group, "a secret key or an identity; repeat to try several")
     group.add_argument("-p", "--passphrase", action="store_true", help="a passphrase")
     add_passphrase_options(group)
-    parser.add_argument(
-        "--sender", metavar="RECIPIENT", help="accept only what this party signed: medcrypt-recipient-1:..."
-    )
+    if sender:
+        parser.add_argument(
+            "--sender",
+            metavar="RECIPIENT",
+            help="accept only what this party signed: medcrypt-recipient-1:...",
+        )
 
 
 def add_passphrase_options(group: argparse._ActionsContainer) -> None:

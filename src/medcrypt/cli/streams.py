@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import os
 import sys
@@ -15,6 +16,7 @@ from medcrypt.cli.terminal import UsageError
 
 __all__ = [
     "STREAM",
+    "add_jobs_option",
     "checked_inputs",
     "goes_into_folder",
     "named",
@@ -25,6 +27,17 @@ __all__ = [
 ]
 
 STREAM = "-"
+
+
+def add_jobs_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says how many files of a folder are worked on at a time."""
+    parser.add_argument(
+        "-j",
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        help="work on N files of a folder at a time (default: one for each core)",
+    )
 
 
 def checked_inputs(inputs: list[str]) -> list[str]:
@@ -79,3 +92,10 @@ def write_stdout(blocks: Iterable[bytes | NDArray[np.uint8]]) -> None:
         while left:  # unbuffered, one call writes only as much as the pipe takes
             left = left[sys.stdout.buffer.write(left) :]
     sys.stdout.buffer.flush()
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medcrypt.cli.keys import add_opening_options, opening_keys, read_recipient
-from medcrypt.cli.streams import STREAM, checked_inputs, read_stdin
+from medcrypt.cli.streams import STREAM, add_jobs_option, checked_inputs, read_stdin
 from medcrypt.cli.terminal import shown
 
 
@@ -16,18 +16,26 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "verify",
         help="check files without writing what is in them",
-        description="Authenticate every byte of encrypted files and folders, without writing any plaintext.",
+        description="Authenticate every byte of encrypted files and folders, without writing any plaintext. For a "
+        "folder that 'medcrypt encrypt' made, its manifest also tells whether files are missing, replaced or added.",
     )
     parser.add_argument("inputs", nargs="*", metavar="PATH", help="file or folder; - for standard input")
     add_opening_options(parser)
     parser.add_argument("--context", default="", metavar="TEXT", help="the text that they were bound to")
+    add_jobs_option(parser)
+    parser.add_argument(
+        "--no-manifest",
+        action="store_true",
+        help="accept folders without a manifest, in which nobody can tell whether files are missing",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Check every input."""
     from medcrypt.cli.batch import Batch
-    from medcrypt.integrations import files
+    from medcrypt.images import archive
+    from medcrypt.images import sealed_files as files
 
     inputs = checked_inputs(args.inputs)
     sender = None if args.sender is None else read_recipient(args.sender)
@@ -44,10 +52,33 @@ def run(args: argparse.Namespace) -> int:
     batch = Batch("verified", _tell)
     for source in map(Path, inputs):
         if source.is_dir():
-            batch.folder(files.each_file(source, check))
+            archives, loose = _parts(source)
+            for folder in archives:
+                outcomes = archive.verifying(
+                    folder,
+                    keys,
+                    jobs=args.jobs,
+                    context=context,
+                    sender=sender,
+                    manifest_needed=not args.no_manifest,
+                )
+                batch.folder(folder, outcomes)
+            for path in loose:
+                batch.one(path, check)
         else:
             batch.one(source, check)
     return batch.exit_code()
+
+
+def _parts(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the archives in a folder and the files beside them, as encrypting several inputs makes it; or itself."""
+    from medcrypt.images.archive import is_archive
+
+    below = sorted(folder.iterdir())
+    archives = [path for path in below if path.is_dir()]
+    if is_archive(folder) or not any(map(is_archive, archives)):
+        return [folder], []
+    return archives, [path for path in below if not path.is_dir()]
 
 
 def _tell(source: Path, _out: Path | None) -> None:

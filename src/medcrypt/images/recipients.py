@@ -30,6 +30,7 @@ from medcrypt.keys.wrapping import unwrap, wrap
 
 SealingKey: TypeAlias = SecretKey | Recipient | Passphrase
 OpeningKey: TypeAlias = SecretKey | Identity | Passphrase
+_OPENING = (SecretKey, Identity, Passphrase)
 
 _SECRET_KEY, _X25519, _SCRYPT, _XWING = 1, 2, 3, 4
 KIND_NAMES = {_SECRET_KEY: "secret-key", _X25519: X25519.name, _SCRYPT: "passphrase", _XWING: XWING.name}
@@ -217,7 +218,7 @@ def open_slots(header: Sealed, area: bytes, key: OpeningKey, *, torn: bool = Fal
     AuthenticationError
         The key opens neither slot, or the slots were changed.
     """
-    if not isinstance(key, SecretKey | Identity | Passphrase):
+    if not isinstance(key, _OPENING):
         raise TypeError(f"the key must be a SecretKey, Identity or Passphrase, not {type(key).__name__}")
     slots = _parsed(header, area)
     for number, slot in sorted(slots.items(), key=lambda item: -item[1].generation):
@@ -226,8 +227,9 @@ def open_slots(header: Sealed, area: bytes, key: OpeningKey, *, torn: bool = Fal
                 file_key = _open_stanza(header, stanza, key)
             except AuthenticationError:
                 continue
-            if _authentic(header, file_key, slot) and (
-                torn or _settled(header, file_key, area, slots, 1 - number)
+            prepared = HkdfSha512(file_key)
+            if _authentic(header, prepared, slot) and (
+                torn or _settled(header, prepared, area, slots, 1 - number)
             ):
                 return file_key, number, slot.generation
     raise AuthenticationError
@@ -278,15 +280,17 @@ def _candidates(slot: Slot, key: OpeningKey) -> Iterator[Stanza]:
 
 def _parsed(header: Sealed, area: bytes) -> dict[int, Slot]:
     """Return the slots that are well-formed, by their number."""
-    halves = (area[: header.slot_size], area[header.slot_size :])
-    parsed = {number: _parse_slot(half) for number, half in enumerate(halves)}
-    slots = {number: slot for number, slot in parsed.items() if slot and slot_of(slot.generation) == number}
+    slots: dict[int, Slot] = {}
+    for number in (0, 1):
+        slot = _parse_slot(slot_bytes(header, area, number))
+        if slot is not None and slot_of(slot.generation) == number:
+            slots[number] = slot
     if not slots:
         raise FormatError("the recipients of the sealed image are damaged")
     return slots
 
 
-def _settled(header: Sealed, file_key: bytes, area: bytes, slots: dict[int, Slot], number: int) -> bool:
+def _settled(header: Sealed, file_key: HkdfSha512, area: bytes, slots: dict[int, Slot], number: int) -> bool:
     """Tell whether the other slot is erased, or an authentic one of the generation before or after."""
     if number not in slots:
         return _is_zero(slot_bytes(header, area, number))
@@ -294,7 +298,7 @@ def _settled(header: Sealed, file_key: bytes, area: bytes, slots: dict[int, Slot
     return neighbours and _authentic(header, file_key, slots[number])
 
 
-def _authentic(header: Sealed, file_key: bytes, slot: Slot) -> bool:
+def _authentic(header: Sealed, file_key: HkdfSha512, slot: Slot) -> bool:
     return hmac.compare_digest(slot.mac, _mac(header, file_key, slot.authenticated))
 
 
@@ -306,6 +310,8 @@ def _parse_slot(data: bytes) -> Slot | None:
     """Return the slot, or None where the bytes are no slot (a write that was cut short looks so)."""
     content, mac = data[:-_MAC_BYTES], data[-_MAC_BYTES:]
     generation, count = _SLOT_HEAD.unpack_from(content)
+    if generation == 0 or count == 0:
+        return None
     offset, stanzas = _SLOT_HEAD.size, []
     for _ in range(count):
         if offset + _STANZA_HEAD.size > len(content):
@@ -317,7 +323,7 @@ def _parse_slot(data: bytes) -> Slot | None:
             return None
         stanzas.append(Stanza(kind, content[offset : offset + length]))
         offset += length
-    if generation == 0 or count == 0 or not (_is_zero(content[5:8]) and _is_zero(content[offset:])):
+    if not (_is_zero(content[5:8]) and _is_zero(content[offset:])):
         return None
     if any(stanza.is_passphrase for stanza in stanzas) and not (count == 1 and _affordable(stanzas[0])):
         return None

@@ -1,15 +1,14 @@
-"""Keys: symmetric keys, identities and their recipients, passphrases, and key derivation."""
+"""Keys: symmetric keys, identities and their recipients, passphrases, references to them, and key derivation."""
 
 from __future__ import annotations
 
-from medcrypt.errors import InvalidKeyError
 from medcrypt.keys.files import PathLike, load
 from medcrypt.keys.identity import Identity, Recipient
 from medcrypt.keys.passphrase import Passphrase
-from medcrypt.keys.secret import KEY_BYTES
+from medcrypt.keys.references import KeyFile, KeyVariable, key_of_payload
 from medcrypt.keys.symmetric import SecretKey
 
-__all__ = ["Identity", "Passphrase", "Recipient", "SecretKey", "load_key"]
+__all__ = ["Identity", "KeyFile", "KeyVariable", "Passphrase", "Recipient", "SecretKey", "load_key"]
 
 
 def load_key(path: PathLike, *, passphrase: Passphrase | str | None = None) -> SecretKey | Identity:
@@ -37,9 +36,4 @@ def load_key(path: PathLike, *, passphrase: Passphrase | str | None = None) -> S
     >>> type(load_key(path)).__name__
     'SecretKey'
     """
-    kind, payload = load(path, passphrase)
-    if kind.endswith("identity"):
-        return Identity.from_payload(kind, payload)
-    if kind != SecretKey.KIND or len(payload) != KEY_BYTES:
-        raise InvalidKeyError("the file does not hold a medcrypt secret key or identity")
-    return SecretKey.from_bytes(payload)
+    return key_of_payload(*load(path, passphrase))

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medcrypt import AuthenticationError, FormatError, Identity, SecretKey, images
-from medcrypt.integrations import files
-from medcrypt.integrations.files import StoredName
+from medcrypt.images import sealed_files as files
+from medcrypt.images.sealed_files import StoredName
 
 KEY = SecretKey.from_bytes(bytes(range(32)))
 SIZES = [0, 1, 16383, 16384, 16385, 100_000, files.BLOCK, files.BLOCK + 1]

@@ -1,0 +1,122 @@
+"""The pixels of a sealed file under a new file key: what taking a recipient away with effect needs.
+
+The sealed file is read and written a few chunks at a time, in the order in which the pixels are stored, and takes
+the old one's place only when it is whole and on disk.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from medcrypt.durable import new_file
+from medcrypt.images.container import Request
+from medcrypt.images.layout import Layout
+from medcrypt.images.reading import SealedImage
+from medcrypt.images.reading import open as open_sealed
+from medcrypt.images.recipients import OpeningKey, SealingKey
+from medcrypt.images.rewrapping import locked
+from medcrypt.images.sources import PathLike
+from medcrypt.images.writing import SealedWriter
+from medcrypt.keys import Identity, Recipient
+
+__all__ = ["reencrypt"]
+
+# Chunks in memory at a time: 4 MiB.
+_BATCH = 256
+
+
+def reencrypt(
+    path: PathLike,
+    old: OpeningKey,
+    new: SealingKey | Iterable[SealingKey],
+    *,
+    context: bytes = b"",
+    sender: Recipient | None = None,
+    signer: Identity | None = None,
+    drop_signature: bool = False,
+    spare_recipients: int = 3,
+    threads: int | None = None,
+) -> None:
+    """Seal the pixels of a file anew, under a new file key and for new recipients.
+
+    Whoever is not among them cannot open the file any more, even with a file key kept from before. What they may
+    have kept of the pixels, or as a copy of the old file, stays theirs. The old file's bytes remain on the disk
+    until they are overwritten, and in snapshots and backups.
+
+    The file changes as a whole or not at all, and everybody else who would change it waits. It keeps its metadata,
+    tiles and permissions, and gets a new id.
+
+    Parameters
+    ----------
+    path
+        The sealed file.
+    old
+        A key that opens it.
+    new
+        All recipients that it shall have from now on.
+    context
+        What it is bound to, and will be.
+    sender
+        Go on only if this party signed the file.
+    signer
+        Signs the new file. The old signature cannot be kept: it covers the ciphertext.
+    drop_signature
+        Go on without a signer although the file is signed.
+    spare_recipients, threads
+        As for `encrypt`.
+
+    Raises
+    ------
+    AuthenticationError
+        ``old`` does not open the file, the context or sender is another, or the file was changed.
+    ValueError
+        The file is signed, and there is neither a signer nor ``drop_signature``.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> from medcrypt import SecretKey, images
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "ct.mcrypt"
+    >>> lost, key = SecretKey.generate(), SecretKey.generate()
+    >>> images.save(path, np.arange(4), lost)
+    >>> images.reencrypt(path, lost, key)
+    >>> with images.open(path, key) as image:
+    ...     image[:]
+    array([0, 1, 2, 3])
+    """
+    path = Path(path).resolve()  # of a link, the file that it names is replaced
+    with locked(path) as file, open_sealed(file, old, context=context, sender=sender) as image:
+        form = image._header.form
+        if form.signed and signer is None and not drop_signature:
+            raise ValueError("the file is signed: give a signer for the new one, or drop the signature")
+        request = Request.of(
+            form.dtype,
+            form.shape,
+            form.tiles,
+            new,
+            form.cipher,
+            context,
+            image.metadata,
+            image.public_metadata,
+            signer,
+            spare_recipients,
+        )
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        with new_file(path, overwrite=True, mode=mode) as target:
+            if hasattr(os, "fchmod"):  # the umask has had its part when the old file was made
+                os.fchmod(target.fileno(), mode)
+            writer = SealedWriter(target, request, threads)
+            _copy(image, writer)
+
+
+def _copy(image: SealedImage, writer: SealedWriter) -> None:
+    """Hand over everything that is stored, each chunk authenticated before it is sealed again."""
+    chunks = image._header.form.chunks
+    for first in range(0, chunks, _BATCH):
+        plain = image._reader.read_chunks(first, min(first + _BATCH, chunks))
+        writer._append(plain, Layout(plain.shape, plain.shape))
+    writer._finish()
