@@ -143,6 +143,25 @@ def test_residues_are_a_sequence_of_their_integers(xs):
     assert repr(residues) == f"Residues(count={len(xs)})"
 
 
+def test_wiped_residues_are_zeros():
+    residues = Group(N).residues([5, 6])
+    assert list(residues) == [5, 6]
+    residues.wipe()
+    assert not residues.pairs.any()
+    assert list(residues) == [0, 0]
+
+
+def test_masks_are_wiped_once_they_hide_something(public, monkeypatch):
+    kept = []
+    original = type(public)._short_powers
+    monkeypatch.setattr(
+        type(public), "_short_powers", lambda key, e: kept.append(original(key, e)) or kept[-1]
+    )
+    public.raw_encrypt(5)
+    assert len(kept) == 1
+    assert not kept[0].pairs.any()
+
+
 def test_residues_have_no_hash():
     with pytest.raises(TypeError, match="unhashable"):
         hash(Group(N).residues([1]))

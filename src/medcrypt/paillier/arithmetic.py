@@ -96,6 +96,11 @@ class Residues(Sequence[int]):
 
         return b"".join(_in_parts(leave, self._count, ring.lanes, _PRODUCTS))
 
+    def wipe(self) -> None:
+        """Overwrite the residues with zeros; integers that were looked at stay wherever they went."""
+        bignum.wipe(self.pairs)
+        self._integers = None
+
     def _as_integers(self) -> list[int]:
         if self._integers is None:
             self._integers = _integers(self.to_bytes(), self.group.width)

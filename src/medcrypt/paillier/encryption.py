@@ -202,8 +202,11 @@ class EncryptionKey(ABC):
         return self._short_powers(random_exponents(public.exponent_bits, count))
 
     def _conceal(self, plaintexts: list[int], masks: Residues) -> Residues:
-        """Hide plaintexts under masks."""
-        return self._public_half.group.conceal(plaintexts, masks)
+        """Hide plaintexts under masks, and forget the masks: with one, anybody reads its ciphertext."""
+        try:
+            return self._public_half.group.conceal(plaintexts, masks)
+        finally:
+            masks.wipe()
 
     def _resolve(self, mode: Mode | None) -> Mode:
         """Choose the mode, and refuse short exponents where nothing vouches for n."""
