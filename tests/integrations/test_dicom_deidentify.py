@@ -1,6 +1,7 @@
 """De-identification of DICOM files: nothing that the profile names stays, files stay together, and the way back."""
 
 import datetime as dt
+import hmac
 import uuid
 import warnings
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import dicom_samples as samples
 import pydicom
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.datadict import DicomDictionary, dictionary_VR
@@ -154,6 +157,22 @@ def test_a_study_stays_together_under_one_key_only() -> None:
         assert (number.version, number.variant) == (8, uuid.RFC_4122)
 
 
+def test_uids_are_those_of_the_format_page() -> None:
+    """Derived again from docs/formats/dicom.md, with the HKDF of another library."""
+    hkdf = HKDFExpand(hashes.SHA512(), 64, b"medcrypt/v1/dicom-pseudonyms")
+    key = hkdf.derive(bytes(range(32)))
+    drawn = bytearray(hmac.digest(key, b"uid" + (5).to_bytes(4, "big") + b"1.2.3", "sha512")[:16])
+    drawn[6] = drawn[6] & 0x0F | 0x80
+    drawn[8] = drawn[8] & 0x3F | 0x80
+    assert Pseudonyms(KEY).uid("1.2.3") == f"2.25.{int.from_bytes(drawn, 'big')}"
+    drawn = hmac.digest(
+        key, b"patient" + (4).to_bytes(4, "big") + b"4711" + (1).to_bytes(4, "big") + b"X", "sha512"
+    )
+    assert Pseudonyms(KEY).patient("4711", "X") == drawn[:8].hex().upper()
+    drawn = hmac.digest(key, b"shift" + (4).to_bytes(4, "big") + b"4711" + bytes(4), "sha512")
+    assert Pseudonyms(KEY).shift("4711", "").days == -1 - int.from_bytes(drawn[:16], "big") % 3650
+
+
 def test_references_follow_what_they_refer_to() -> None:
     dataset = samples.parsed(CT)
     item = pydicom.Dataset()
@@ -270,6 +289,18 @@ def test_cleaning_asks_the_caller_and_falls_back_to_the_profile() -> None:
     assert "StudyDescription" not in result
     assert {"SeriesDescription", "StudyDescription", "AcquisitionComments"} <= set(asked)
     assert "PatientName" not in asked
+
+
+def test_an_error_of_the_callers_function_is_the_callers() -> None:
+    def clean(keyword: str, value: Any) -> Any:
+        raise KeyError(keyword)
+
+    with pytest.raises(KeyError, match="Description"):
+        dicom.deidentify(_described(), KEY, ["clean_descriptors"], clean=clean)
+
+
+def _described() -> bytes:
+    return samples.edited(CT, StudyDescription="all about Jane")
 
 
 def test_structured_content_is_cleaned_text_by_text() -> None:

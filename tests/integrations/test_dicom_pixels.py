@@ -1,6 +1,10 @@
 """DICOM pixels through encrypt and decrypt: the file stays DICOM, and comes back byte for byte or not at all."""
 
+import hashlib
 import io
+import struct
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import dicom_samples as samples
 import numpy as np
@@ -10,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import UID, RLELossless
 
-from medcrypt import AuthenticationError, FormatError, Identity, MedcryptError, Recipient, SecretKey
+from medcrypt import AuthenticationError, FormatError, Identity, MedcryptError, Recipient, SecretKey, images
 from medcrypt.integrations import dicom
 from medcrypt.integrations.dicom.layout import Layout, is_encapsulated, pixel_value
 from medcrypt.integrations.dicom.parsing import parse
@@ -141,6 +145,48 @@ def test_made_up_images_come_back_byte_for_byte(data: bytes) -> None:
     assert samples.pixels(hidden).shape == samples.pixels(data).shape
     before, after = Layout.of(parse(data)), samples.parsed(hidden)
     assert int(samples.pixels(hidden).max()) < 1 << before.stored == 1 << after.BitsStored
+
+
+def test_the_format_page_is_enough_to_restore_a_file() -> None:
+    """What docs/formats/dicom.md says, with pydicom and sealed images alone."""
+    original = (samples.SHIPPED / "test_files" / "JPEG2000.dcm").read_bytes()
+    hidden = samples.parsed(dicom.encrypt_pixels(original, KEY))
+    block = hidden.private_block(0x7FDF, "MEDCRYPT 1.0")
+    value = block[0x01].value
+    front = value[8 : 8 + int.from_bytes(value[:8], "little")]
+    sealed = front + hidden.PixelData
+    with images.open(sealed, KEY) as image:
+        assert set(image.metadata) == {"content", "SOPInstanceUID", "size"}
+        assert image.metadata["content"] == "dicom pixels"
+        plain = image[:].tobytes()
+        assert plain[: image.metadata["size"]] == original
+        assert not any(plain[image.metadata["size"] :])
+
+    cut = samples.parsed(dicom.encrypt_pixels(CT, KEY, regions=[TRIANGLE]))
+    block = cut.private_block(0x7FDF, "MEDCRYPT 1.0")
+    sidecar, sealed = (
+        value[8 : 8 + int.from_bytes(value[:8], "little")] for value in (block[2].value, block[3].value)
+    )
+    rest = images.decrypt(sealed, KEY).tobytes()
+    pixels = images.decrypt_regions(
+        np.frombuffer(cut.PixelData, "<i2").reshape(128, 128), sidecar, KEY
+    ).tobytes()
+    count, start, length = struct.unpack_from("<IQQ", rest)
+    assert (count, length) == (0, len(pixels))
+    assert rest[20:84] == hashlib.sha512(pixels).digest()
+    assert rest[84 : 84 + start] + pixels + rest[84 + start :] == CT
+
+
+def test_threads_do_not_disturb_each_other_nor_pydicoms_settings() -> None:
+    before = pydicom.config.settings.reading_validation_mode, pydicom.config.settings.writing_validation_mode
+    filters = list(warnings.filters)
+    with ThreadPoolExecutor(4) as pool:
+        hidden = list(pool.map(lambda _: dicom.encrypt_pixels(CT, KEY), range(12)))
+        back = list(pool.map(lambda data: dicom.decrypt_pixels(data, KEY), hidden))
+    assert back == [CT] * 12
+    after = pydicom.config.settings.reading_validation_mode, pydicom.config.settings.writing_validation_mode
+    assert before == after
+    assert filters == warnings.filters
 
 
 def test_metadata_stay_readable_and_pixels_do_not() -> None:

@@ -109,9 +109,14 @@ def deidentify(
     if block.has_any(dataset, (*block.PIXELS, block.SEALED_ATTRIBUTES, block.SIGNATURE)):
         raise FormatError("parts of this file are encrypted already: de-identify it first")
     work = _Deidentification(Pseudonyms(key), chosen, clean, frozenset(safe_private), dataset)
-    with damage_is_a_format_error():
-        tags = work.apply(dataset) | _state_method(dataset, chosen)
-        _renew_file_meta(dataset)
+    try:
+        with damage_is_a_format_error():
+            tags = work.apply(dataset) | _state_method(dataset, chosen)
+            _renew_file_meta(dataset)
+    except FormatError:
+        if work.clean_failed is not None:
+            raise work.clean_failed from None
+        raise
     if keep_for is None:
         return to_bytes(dataset)
     return conceal(data, dataset, tuple(sorted(tags)), keep_for, signer, context)
@@ -135,6 +140,7 @@ class _Deidentification:
         self._clean = clean
         self._safe_private = safe_private if Option.RETAIN_SAFE_PRIVATE in options else frozenset()
         self._shift = pseudonyms.shift(*patient)
+        self.clean_failed: Exception | None = None  # the caller's own error, not one of the file
 
     def apply(self, dataset: pydicom.Dataset, *, content: bool = False) -> set[int]:
         """De-identify in place and return the tags that are not as they were.
@@ -203,7 +209,11 @@ class _Deidentification:
         from pydicom.datadict import keyword_for_tag
 
         element = dataset[tag]
-        cleaned = self._clean(keyword_for_tag(tag), element.value) if self._clean else None
+        try:
+            cleaned = self._clean(keyword_for_tag(tag), element.value) if self._clean else None
+        except Exception as error:
+            self.clean_failed = error
+            raise
         if cleaned is None:
             return self._hide(dataset, tag, otherwise, vr)
         return _replace(dataset, tag, cleaned)

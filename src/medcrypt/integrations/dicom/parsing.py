@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -40,21 +41,57 @@ def as_bytes(source: Source) -> bytes:
 @contextlib.contextmanager
 def damage_is_a_format_error(message: str = "pydicom cannot read the file") -> Iterator[None]:
     """Raise `FormatError` for whatever pydicom raises on damaged data, which is errors of every kind."""
-    from pydicom import config
-
-    settings = config.settings
-    reading, writing = settings.reading_validation_mode, settings.writing_validation_mode
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is odd about a file is kept as it is
-        settings.reading_validation_mode = settings.writing_validation_mode = config.IGNORE
+    with quiet():
         try:
             yield
         except (MedcryptError, MemoryError):
             raise
         except Exception as error:
             raise FormatError(message) from error
-        finally:
-            settings.reading_validation_mode, settings.writing_validation_mode = reading, writing
+
+
+class _Quiet:
+    """pydicom's settings and Python's warning filters, which are global: the first thread sets, the last restores."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._stack = contextlib.ExitStack()
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._set()
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._stack.close()
+
+    def _set(self) -> None:
+        from pydicom import config
+
+        settings = config.settings
+        self._stack.callback(setattr, settings, "reading_validation_mode", settings.reading_validation_mode)
+        self._stack.callback(setattr, settings, "writing_validation_mode", settings.writing_validation_mode)
+        settings.reading_validation_mode = settings.writing_validation_mode = config.IGNORE
+        self._stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+
+
+_QUIET = _Quiet()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Let pydicom say nothing about what is odd in a file, because it is kept as it is."""
+    _QUIET.enter()
+    try:
+        yield
+    finally:
+        _QUIET.leave()
 
 
 def parse(data: bytes) -> pydicom.FileDataset:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, overload
@@ -22,7 +21,7 @@ from medcrypt.errors import FormatError
 from medcrypt.images.reading import Sealed
 from medcrypt.images.recipients import OpeningKey
 from medcrypt.integrations import files
-from medcrypt.integrations.dicom.parsing import DEFLATED, need_pydicom, read_file_meta
+from medcrypt.integrations.dicom.parsing import DEFLATED, need_pydicom, quiet, read_file_meta
 from medcrypt.integrations.files import Keys, PathLike, SealedFile, StoredName
 from medcrypt.keys import Identity, Recipient
 
@@ -382,8 +381,7 @@ def describe(file: BinaryIO, _name: str = "") -> dict[str, Any]:
     'MR'
     """
     need_pydicom()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is odd about a file does not matter: it is kept as it is
+    with quiet():
         prefixed = _has_prefix(file)
         meta, dataset = _read(file)
         described = {keyword: _value(meta, source) for keyword, source in _FROM_META.items()}
