@@ -4,15 +4,30 @@ A clock frequency that drifts, or a neighbour that wakes up, then slows both sid
 two medians stays meaningful where either number alone would not.
 """
 
+import contextlib
 import gc
+import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-__all__ = ["Goal", "Row", "alternate", "at_least", "at_most", "batch_size", "times", "version_of"]
+__all__ = [
+    "Goal",
+    "Metered",
+    "Row",
+    "alternate",
+    "at_least",
+    "at_most",
+    "batch_size",
+    "cores",
+    "kernels",
+    "on_cores",
+    "times",
+    "version_of",
+]
 
 
 @dataclass(frozen=True)
@@ -137,6 +152,64 @@ def _seconds(call: Callable[[], object], count: int) -> float:
     finally:
         if collecting:
             gc.enable()
+
+
+class Metered:
+    """A call that also counts its processor time, which a busy neighbour lengthens far less than the clock's.
+
+    Parameters
+    ----------
+    call
+        What to do.
+    """
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call = call
+        self._seconds: list[float] = []
+
+    def __call__(self) -> object:
+        start = time.process_time()
+        result = self._call()
+        self._seconds.append(time.process_time() - start)
+        return result
+
+    @property
+    def median(self) -> float:
+        """Median processor seconds of one call."""
+        return statistics.median(self._seconds)
+
+
+@contextlib.contextmanager
+def kernels(path: str) -> Iterator[None]:
+    """Force a kernel path for what is made inside."""
+    before = os.environ.get("MEDCRYPT_KERNELS")
+    os.environ["MEDCRYPT_KERNELS"] = path
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["MEDCRYPT_KERNELS"]
+        else:
+            os.environ["MEDCRYPT_KERNELS"] = before
+
+
+def cores() -> int:
+    """How many processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def on_cores(count: int) -> Iterator[None]:
+    """Let this thread, and those that it starts inside, run on `count` processors only (Linux; else on all)."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[-count:])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def version_of(distribution: str) -> str | None:

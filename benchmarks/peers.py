@@ -18,7 +18,18 @@ from pathlib import Path
 
 from measuring import Row, version_of
 
-PEERS = ("numpy", "pycryptodome", "cryptography", "phe", "gmpy2", "dp-accounting", "mpmath")
+PEERS = (
+    "numpy",
+    "pycryptodome",
+    "cryptography",
+    "phe",
+    "gmpy2",
+    "pypaillier",
+    "sf-heu",
+    "tenseal",
+    "dp-accounting",
+    "mpmath",
+)
 COLUMNS = {"work": 58, "ours": 12, "peer": 36, "theirs": 12, "ratio": 9, "goal": 13, "met": 4}
 
 
