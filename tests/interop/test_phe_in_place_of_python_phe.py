@@ -43,7 +43,8 @@ def run_their_tests(cases, bits):
         text=True,
         check=False,
     )
-    tests, failures, errors, skipped = map(int, outcome.stdout.split("\n")[-2].split())
+    assert outcome.stdout, outcome.stderr
+    tests, failures, errors, skipped = map(int, outcome.stdout.splitlines()[-1].split())
     assert (failures, errors, skipped) == (0, 0, 0), outcome.stderr
     return tests
 
@@ -252,6 +253,14 @@ def test_ciphertexts_outside_the_group_are_refused(both):
         for c in (0, -1, n, n * n, n * n + 1, key.p, key.q * 5):
             with pytest.raises(InvalidCiphertextError):
                 key.raw_decrypt(c)
+
+
+def test_a_random_factor_that_is_no_unit_is_refused(both):
+    public, private, *_ = both
+    for r in (0, public.n, private.p, 3 * private.q):
+        with pytest.raises(ValueError, match="unit"):
+            public.raw_encrypt(1, r_value=r)
+    assert private.raw_decrypt(public.raw_encrypt(1, r_value=-2)) == 1
 
 
 def test_keys_that_do_not_belong_together_are_refused(both):
