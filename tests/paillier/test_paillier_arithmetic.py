@@ -192,6 +192,13 @@ def test_batches_of_different_lengths_do_not_meet():
         Group(N).conceal([1, 2], [3])
 
 
+@pytest.mark.parametrize("shift", [-1, 1, 255, 2**40])
+def test_plaintexts_and_units_count_modulo_n(shift):
+    group, holder = Group(N), SplitGroup(2**89 - 1, 2**127 - 1)
+    assert group.conceal([5 + shift * N], [7]) == group.conceal([5], [7])
+    assert holder.nth_powers([5 + shift * N]) == holder.nth_powers([5]) == group.nth_powers([5])
+
+
 def test_residues_of_another_modulus_are_taken_as_numbers():
     assert Group(N).multiply(Group(77).residues([5, 6]), [7, 8]) == [35, 48]
 

@@ -195,7 +195,8 @@ class Group:
 
     def conceal(self, plaintexts: Iterable[int], masks: Iterable[int] | Residues) -> Residues:
         """Return (1 + m n) mask mod n^2 for every pair: the ciphertexts, if the masks are n-th residues."""
-        hidden, width, ring = _fixed_width(plaintexts, self.n_width), self.n_width, self.ring
+        width, ring = self.n_width, self.ring
+        hidden = _fixed_width((m % self.n for m in plaintexts), width)
         xs = self.residues(masks)
         if len(hidden) != width * len(xs):
             raise ValueError("as many plaintexts as masks are needed")
@@ -411,7 +412,7 @@ class SplitGroup:
 
         x^p mod p^2 depends on x mod p only, hence r^n = ((r^q mod p)^p mod p^2) there, and likewise for q.
         """
-        encoded = _fixed_width(units, self._group.n_width)
+        encoded = _fixed_width((r % self.n for r in units), self._group.n_width)
         modulo_p, modulo_q = (half.nth_powers(encoded, self._group.n_width) for half in self._halves)
         return self._join(modulo_p, modulo_q)
 
