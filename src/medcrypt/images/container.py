@@ -46,6 +46,7 @@ __all__ = ["decrypt", "decrypt_into", "encrypt", "encrypt_into", "sealed_size"]
 Bytes: TypeAlias = NDArray[np.uint8]
 _LABEL_BODY = b"medcrypt/v1/image"
 _LABEL_METADATA = b"medcrypt/v1/metadata"
+_BYTES = (bytes, bytearray, memoryview)
 # Chunks that a thread rearranges at a time (256 KiB) where the pixels do not lie in memory as they are stored.
 _REARRANGED = 16
 
@@ -326,7 +327,7 @@ def sealed_size(
     return request.form.sealed_size
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """What is to be sealed but for the pixels, checked once; with the key of this image.
 
@@ -410,7 +411,7 @@ def as_pixels(array: ArrayLike) -> NDArray[Any]:
 
 def check_context(context: bytes) -> None:
     """Refuse a context that is not bytes: text has more than one encoding."""
-    if not isinstance(context, bytes | bytearray | memoryview):
+    if not isinstance(context, _BYTES):
         raise TypeError(f"the context must be bytes, not {type(context).__name__}")
 
 

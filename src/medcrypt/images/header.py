@@ -255,7 +255,7 @@ def header_size(prefix: NDArray[np.uint8]) -> int:
 
 def parse(data: NDArray[np.uint8]) -> Header:
     """Parse an immutable header strictly: exactly one byte string gives each header."""
-    size = header_size(data)
+    size = header_size(data[:FIXED_BYTES])
     if data.size < size:
         raise FormatError("the header was cut")
     raw = data[:size].tobytes()
