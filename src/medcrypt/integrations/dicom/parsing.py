@@ -111,7 +111,7 @@ def parse(data: bytes) -> pydicom.FileDataset:
         dataset = dcmread(io.BytesIO(data), force=True)
         named = dataset.preamble is not None or bool(dataset.get("SOPClassUID"))
     if not named or not len(dataset):
-        raise FormatError("not a DICOM file, or an empty one")
+        raise FormatError("not a DICOM file, or one in which pydicom finds nothing")
     return dataset
 
 
