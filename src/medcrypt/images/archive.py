@@ -688,7 +688,7 @@ def _workers(
     """Lend the caller's executor or threads of our own, and say how many files may be in flight."""
     if executor is not None and jobs is not None:
         raise ValueError("jobs are the threads of no executor: give one of the two")
-    jobs = jobs or os.cpu_count() or 1
+    jobs = (os.cpu_count() or 1) if jobs is None else jobs
     most = 2 * jobs if in_flight is None else in_flight
     if jobs < 1 or most < 1:
         raise ValueError("jobs and in_flight must be at least 1")
