@@ -13,9 +13,8 @@ import hmac
 import operator
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
 
 from medcrypt._ext.sha512 import HkdfSha512
 from medcrypt.errors import AuthenticationError, FormatError
@@ -61,8 +60,7 @@ class Sealed(Protocol):
         """Bytes of each slot."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stanza:
+class Stanza(NamedTuple):
     """The file key, wrapped for one recipient."""
 
     kind: int
@@ -88,8 +86,7 @@ class Stanza:
         return _STANZA_HEAD.pack(self.kind, len(self.body)) + self.body
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """One well-formed slot: unverified until `open_slots` has checked its MAC."""
 
     generation: int
@@ -271,11 +268,11 @@ def _open_stanza(header: Sealed, stanza: Stanza, key: OpeningKey) -> bytes:
     return unwrap(key.stretch(salt, cost), wrapped, binding)
 
 
-def _candidates(slot: Slot, key: OpeningKey) -> Iterator[Stanza]:
-    """Yield the stanzas that the key may open; the fingerprint is only a hint and proves nothing."""
+def _candidates(slot: Slot, key: OpeningKey) -> list[Stanza]:
+    """Return the stanzas that the key may open; the fingerprint is only a hint and proves nothing."""
     kind = _kind(key)
     fingerprint = b"" if isinstance(key, Passphrase) else key.fingerprint
-    return (stanza for stanza in slot.stanzas if stanza.kind == kind and stanza.fingerprint == fingerprint)
+    return [stanza for stanza in slot.stanzas if stanza.kind == kind and stanza.fingerprint == fingerprint]
 
 
 def _parsed(header: Sealed, area: bytes) -> dict[int, Slot]:
@@ -325,7 +322,7 @@ def _parse_slot(data: bytes) -> Slot | None:
         offset += length
     if not (_is_zero(content[5:8]) and _is_zero(content[offset:])):
         return None
-    if any(stanza.is_passphrase for stanza in stanzas) and not (count == 1 and _affordable(stanzas[0])):
+    if _SCRYPT in [stanza.kind for stanza in stanzas] and not (count == 1 and _affordable(stanzas[0])):
         return None
     return Slot(generation, tuple(stanzas), content, mac)
 

@@ -1,4 +1,4 @@
-/* SHA-512, FIPS 180-4: the compression function unrolled by sixteen rounds, and padding. */
+/* SHA-512, FIPS 180-4: compression, unrolled by sixteen rounds with their words of the schedule; and padding. */
 #include "sha512.h"
 
 #include <string.h>
@@ -45,47 +45,50 @@ static void store(uint8_t *bytes, uint64_t word) {
     for (int i = 0; i < 8; i++) bytes[i] = (uint8_t)(word >> (56 - 8 * i));
 }
 
-/* Section 4.1.3. */
-#define SUM0(x) (rotate(x, 28) ^ rotate(x, 34) ^ rotate(x, 39))
-#define SUM1(x) (rotate(x, 14) ^ rotate(x, 18) ^ rotate(x, 41))
+/* Section 4.1.3, the rotations nested: rotate(x, 28) ^ rotate(x, 34) ^ rotate(x, 39) and rotate(x, 14) ^
+ * rotate(x, 18) ^ rotate(x, 41) with a copy less each where rotating overwrites its operand. */
+#define SUM0(x) rotate(rotate(rotate(x, 5) ^ (x), 6) ^ (x), 28)
+#define SUM1(x) rotate(rotate(rotate(x, 23) ^ (x), 4) ^ (x), 14)
 #define SIGMA0(x) (rotate(x, 1) ^ rotate(x, 8) ^ (x) >> 7)
 #define SIGMA1(x) (rotate(x, 19) ^ rotate(x, 61) ^ (x) >> 6)
 #define CHOOSE(x, y, z) ((z) ^ ((x) & ((y) ^ (z))))
 #define MAJORITY(x, y, z) (((x) & (y)) | ((z) & ((x) | (y))))
 
-/* One round: the words trade names instead of places. */
-#define ROUND(a, b, c, d, e, f, g, h, i)                              \
+/* One round; the words trade names instead of places. */
+#define ROUND(a, b, c, d, e, f, g, h, word)                           \
     do {                                                              \
-        h += SUM1(e) + CHOOSE(e, f, g) + k[i] + w[i];                 \
+        h += SUM1(e) + CHOOSE(e, f, g) + *k++ + (word);               \
         d += h;                                                       \
         h += SUM0(a) + MAJORITY(a, b, c);                             \
     } while (0)
 
-#define EIGHT_ROUNDS(i)                                               \
+/* Word t of the schedule, in a window of sixteen: first as it was loaded, then from the words before it. */
+#define LOADED(t) (w[t] = load(block + 8 * (t)))
+#define NEXT(t) (w[t] += SIGMA1(w[((t) + 14) & 15]) + w[((t) + 9) & 15] + SIGMA0(w[((t) + 1) & 15]))
+
+#define EIGHT_ROUNDS(word, t)                                         \
     do {                                                              \
-        ROUND(a, b, c, d, e, f, g, h, (i) + 0);                       \
-        ROUND(h, a, b, c, d, e, f, g, (i) + 1);                       \
-        ROUND(g, h, a, b, c, d, e, f, (i) + 2);                       \
-        ROUND(f, g, h, a, b, c, d, e, (i) + 3);                       \
-        ROUND(e, f, g, h, a, b, c, d, (i) + 4);                       \
-        ROUND(d, e, f, g, h, a, b, c, (i) + 5);                       \
-        ROUND(c, d, e, f, g, h, a, b, (i) + 6);                       \
-        ROUND(b, c, d, e, f, g, h, a, (i) + 7);                       \
+        ROUND(a, b, c, d, e, f, g, h, word((t) + 0));                 \
+        ROUND(h, a, b, c, d, e, f, g, word((t) + 1));                 \
+        ROUND(g, h, a, b, c, d, e, f, word((t) + 2));                 \
+        ROUND(f, g, h, a, b, c, d, e, word((t) + 3));                 \
+        ROUND(e, f, g, h, a, b, c, d, word((t) + 4));                 \
+        ROUND(d, e, f, g, h, a, b, c, word((t) + 5));                 \
+        ROUND(c, d, e, f, g, h, a, b, word((t) + 6));                 \
+        ROUND(b, c, d, e, f, g, h, a, word((t) + 7));                 \
     } while (0)
 
-/* Section 6.4.2, steps 1 to 4, with the schedule in a window of sixteen words. */
+/* Section 6.4.2, steps 1 to 4. */
 static void compress(uint64_t state[SHA512_WORDS], const uint8_t *block) {
     uint64_t w[16];
-    for (int t = 0; t < 16; t++) w[t] = load(block + 8 * t);
     uint64_t a = state[0], b = state[1], c = state[2], d = state[3];
     uint64_t e = state[4], f = state[5], g = state[6], h = state[7];
-    for (const uint64_t *k = K;;) {
-        EIGHT_ROUNDS(0);
-        EIGHT_ROUNDS(8);
-        k += 16;
-        if (k == K + 80) break;
-        for (int t = 0; t < 16; t++)
-            w[t] += SIGMA1(w[(t + 14) & 15]) + w[(t + 9) & 15] + SIGMA0(w[(t + 1) & 15]);
+    const uint64_t *k = K;
+    EIGHT_ROUNDS(LOADED, 0);
+    EIGHT_ROUNDS(LOADED, 8);
+    while (k < K + 80) {
+        EIGHT_ROUNDS(NEXT, 0);
+        EIGHT_ROUNDS(NEXT, 8);
     }
     state[0] += a, state[1] += b, state[2] += c, state[3] += d;
     state[4] += e, state[5] += f, state[6] += g, state[7] += h;
