@@ -125,9 +125,10 @@ def _federation_lines(report: Report) -> Iterator[str]:
     )
     costs = report.costs
     yield from _paragraph(
-        f"Cost with a {report.key_bits}-bit Paillier key: {costs.keygen_seconds:.1f} s for the key; over all rounds "
-        f"{costs.hospital_seconds:.1f} s for the {HOSPITALS} hospitals together, {costs.server_seconds:.1f} s for "
-        f"the server, {costs.holder_seconds:.1f} s for the key holder. An upload has {costs.upload_bytes:,} bytes. "
+        f"Cost with a {report.key_bits}-bit Paillier key: {costs.keygen_seconds:.1f} s for the key and a proof that "
+        f"it is sound; over all rounds {costs.hospital_seconds:.1f} s for the {HOSPITALS} hospitals together, "
+        f"{costs.server_seconds:.1f} s for the server, {costs.holder_seconds:.1f} s for the key holder. An upload has "
+        f"{costs.upload_bytes:,} bytes. "
         f"Every decrypted sum equal to the plain integer sum: {_yes(report.sums_equal)}."
     )
     yield from _paragraph(
