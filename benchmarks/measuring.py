@@ -113,7 +113,12 @@ def at_most(value: float, unit: str) -> Goal:
     return Goal(f"<= {value:g} {unit}", lambda row: None if row.ours is None else row.ours <= value)
 
 
-def alternate(*calls: Callable[[], object], repeats: int = 7, least: float = 0.02) -> tuple[float, ...]:
+def alternate(
+    *calls: Callable[[], object],
+    repeats: int = 7,
+    least: float = 0.02,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[float, ...]:
     """Time `calls` in turns and return the median seconds for one call of each.
 
     Parameters
@@ -125,37 +130,42 @@ def alternate(*calls: Callable[[], object], repeats: int = 7, least: float = 0.0
     least
         Seconds that one timing lasts at least: quick calls are repeated inside it. Finding that number
         also warms up caches, pages and clocks.
+    clock
+        What to read the seconds from. `time.process_time` leaves out what other processes took, which on a
+        busy machine hits long calls more often than short ones; it suits work in one thread only.
     """
-    batches = [(call, batch_size(call, least)) for call in calls]
-    rounds = [[_seconds(call, count) for call, count in batches] for _ in range(repeats)]
+    batches = [(call, batch_size(call, least, clock)) for call in calls]
+    rounds = [[_seconds(call, count, clock) for call, count in batches] for _ in range(repeats)]
     return tuple(statistics.median(column) for column in zip(*rounds, strict=True))
 
 
-def batch_size(call: Callable[[], object], least: float) -> int:
+def batch_size(
+    call: Callable[[], object], least: float, clock: Callable[[], float] = time.perf_counter
+) -> int:
     """How many calls in a row last at least `least` seconds."""
     count = 1
-    while (spent := count * _seconds(call, count)) < least:
+    while (spent := count * _seconds(call, count, clock)) < least:
         # Aim past the mark, but never trust a first, cold reading for more than a tenfold step.
         count = max(count + 1, min(10 * count, int(1.2 * count * least / max(spent, 1e-9))))
     return count
 
 
-def _seconds(call: Callable[[], object], count: int) -> float:
+def _seconds(call: Callable[[], object], count: int, clock: Callable[[], float]) -> float:
     """Seconds for one of `count` calls in a row, with the garbage collector held off as timeit does."""
     collecting = gc.isenabled()
     gc.disable()
     try:
-        start = time.perf_counter()
+        start = clock()
         for _ in range(count):
             call()
-        return (time.perf_counter() - start) / count
+        return (clock() - start) / count
     finally:
         if collecting:
             gc.enable()
 
 
 class Metered:
-    """A call that also counts its processor time, which a busy neighbour lengthens far less than the clock's.
+    """A call that also reads the clock on the wall, for rounds that are timed by the processor's.
 
     Parameters
     ----------
@@ -168,14 +178,14 @@ class Metered:
         self._seconds: list[float] = []
 
     def __call__(self) -> object:
-        start = time.process_time()
+        start = time.perf_counter()
         result = self._call()
-        self._seconds.append(time.process_time() - start)
+        self._seconds.append(time.perf_counter() - start)
         return result
 
     @property
     def median(self) -> float:
-        """Median processor seconds of one call."""
+        """Median seconds of one call."""
         return statistics.median(self._seconds)
 
 
