@@ -23,6 +23,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,7 @@ _THREADED_FROM = 1 << 21
 
 Buffer = bytes | bytearray | memoryview | NDArray[np.generic]
 Bytes = NDArray[np.uint8]
+_UINT8 = np.dtype(np.uint8)  # numpy has one object for it
 
 
 def sealed_size(size: int) -> int:
@@ -153,7 +155,7 @@ def encrypt_into(
         )
     sealer = Sealer(_checked_key(key), source.size, context, salt)
     body = target[OVERHEAD:]
-    target[:OVERHEAD] = np.frombuffer(sealer.preamble, np.uint8)
+    target.data[:OVERHEAD] = sealer.preamble
 
     def seal(first: int, stop: int) -> None:
         plain = source[first * CHUNK : stop * CHUNK]
@@ -393,6 +395,8 @@ def as_bytes(data: Buffer) -> Bytes:
         The buffer is not C-contiguous.
     """
     if isinstance(data, np.ndarray):
+        if data.dtype is _UINT8 and data.ndim == 1 and data.flags.c_contiguous:
+            return cast("Bytes", data)
         if data.dtype.hasobject:
             raise TypeError("an array of Python objects has no bytes to encrypt")
         if not data.flags.c_contiguous:
@@ -442,6 +446,9 @@ def in_runs(
     """
     chunks = size // CHUNK + 1
     parts = min(thread_count(size, threads), chunks)
+    if parts <= 1 and chunks <= most:
+        work(0, chunks)
+        return
 
     def part(begin: int, end: int) -> None:
         for first in range(begin, end, most):

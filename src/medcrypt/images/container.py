@@ -436,18 +436,18 @@ def metadata_context(before: bytes, context: bytes) -> bytes:
 def _seal(request: Request, pixels: NDArray[Any], out: Bytes, threads: int | None) -> None:
     """Write the sealed image into a buffer of exactly its size."""
     if _is_short(request.form, pixels):
-        out[:] = np.frombuffer(_seal_short(request, pixels, threads), np.uint8)
+        out.data[:] = _seal_short(request, pixels, threads)
         return
     form, header = request.form, request.new_header()
-    out[: form.body_start] = np.frombuffer(request.head(header), np.uint8)
+    out.data[: form.body_start] = request.head(header)
     body = out[form.body_start : form.body_end]
     sealer = cobblestone.Sealer(request.prepared, form.data_size, body_context(header, request.context))
-    body[:OVERHEAD] = np.frombuffer(sealer.preamble, np.uint8)
+    body.data[:OVERHEAD] = sealer.preamble
     _seal_pixels(sealer, pixels, form, body[OVERHEAD:], threads)
     if request.signer is not None:
         hashes = signature.chunk_hashes(body[OVERHEAD:], threads)
         trailer = signature.sign(request.signer, header, request.context, sealer.preamble, hashes)
-        out[form.body_end :] = np.frombuffer(trailer, np.uint8)
+        out.data[form.body_end :] = trailer
 
 
 def _is_short(form: Form, pixels: NDArray[Any]) -> bool:
