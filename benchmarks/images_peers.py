@@ -4,8 +4,6 @@ Every contestant reads the same array and, where its interface can, writes into 
 already: fresh pages cost more than the encryption does.
 """
 
-import contextlib
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from measuring import Goal, Row, alternate, at_least, at_most, times, version_of
+import whole_images
+from measuring import Goal, Row, alternate, at_least, at_most, kernels, times, version_of
 
 KEY = bytes(range(32))
 NONCE = bytes(12)
@@ -36,6 +35,7 @@ def rows(quick: bool) -> Iterator[Row]:
     yield from _volume(VOLUME >> 3 if quick else VOLUME, repeats)
     if not quick:
         yield _against_copying(LARGE_VOLUME)
+    yield from whole_images.rows(quick)
     yield _import_time(3 if quick else 9)
 
 
@@ -46,7 +46,7 @@ def _slice(repeats: int) -> Iterator[Row]:
     pixels = _pixels(2 * SLICE[0] * SLICE[1])
     for path in reversed(cpu.paths()):
         wide = path == "avx512"
-        with _kernels(path):
+        with kernels(path):
             yield from _table(
                 f"seal 512 KiB, kernel, {path}",
                 pixels.nbytes,
@@ -336,20 +336,6 @@ def _pairs(
         )
         for k in range(pixels.nbytes // chunk + 1)
     ]
-
-
-@contextlib.contextmanager
-def _kernels(path: str) -> Iterator[None]:
-    """Force a kernel path for the ciphers made inside."""
-    before = os.environ.get("MEDCRYPT_KERNELS")
-    os.environ["MEDCRYPT_KERNELS"] = path
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["MEDCRYPT_KERNELS"]
-        else:
-            os.environ["MEDCRYPT_KERNELS"] = before
 
 
 def _import_time(repeats: int) -> Row:
