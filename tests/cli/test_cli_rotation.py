@@ -166,6 +166,16 @@ def test_an_interrupted_command_goes_on_when_it_is_given_again(tmp_path, capsys)
     assert opens("s", "old.key")
 
 
+def test_a_finished_archive_is_continued_with_an_identity_but_not_with_its_recipient(capsys):
+    assert main(["encrypt", "study", "-i", "alice.key", "-o", "s"]) == 0
+    Path("study/new").write_bytes(b"new")
+    assert main(["encrypt", "study", "-r", recipient("alice.key"), "-o", "s"]) == 1
+    assert "finished archive" in capsys.readouterr().err
+    assert main(["encrypt", "study", "-i", "alice.key", "-o", "s", "-v"]) == 0
+    assert capsys.readouterr().err == "study/new -> s/new.mcrypt\n"
+    assert opens("s", "alice.key")
+
+
 def test_two_commands_at_a_time_are_refused(capsys):
     from medcrypt.images import archive
 

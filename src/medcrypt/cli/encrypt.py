@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from medcrypt.cli.keys import add_sealing_options, read_identity, sealing_keys
+from medcrypt.cli.keys import add_sealing_options, named_keys, read_identity
 from medcrypt.cli.streams import (
     STREAM,
     add_jobs_option,
@@ -64,13 +64,15 @@ def run(args: argparse.Namespace) -> int:
     from medcrypt.cli.batch import Batch, tell_nothing, tell_where
     from medcrypt.images import archive
     from medcrypt.images import sealed_files as files
+    from medcrypt.keys import Identity
 
     inputs = checked_inputs(args.inputs)
     into_folder = goes_into_folder(args.output, inputs)
     if args.output == STREAM or (inputs == [STREAM] and args.output is None):
         refuse_terminal()
+    keys = named_keys(args)
     options = {
-        "key": sealing_keys(args),
+        "key": [key.recipient if isinstance(key, Identity) else key for key in keys],
         "signer": None if args.sign is None else read_identity(args.sign, args),
         "context": args.context.encode(),
         "describe": describe,
@@ -97,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
             overwrite=args.force,
             opaque_names=args.opaque_names,
             jobs=args.jobs,
-            **options,
+            **{**options, "key": keys},  # an identity also opens the manifest of an archive that is continued
         )
 
     batch = Batch("encrypted", tell_where if args.verbose else tell_nothing)

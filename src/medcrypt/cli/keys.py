@@ -25,6 +25,7 @@ __all__ = [
     "add_passphrase_options",
     "add_sealing_options",
     "ask_passphrase",
+    "named_keys",
     "opening_keys",
     "read_identity",
     "read_key",
@@ -104,12 +105,17 @@ def sealing_keys(args: argparse.Namespace) -> list[SecretKey | Recipient | Passp
     """Return everyone that the command line names as a recipient."""
     from medcrypt.keys import Identity
 
-    keys: list[SecretKey | Recipient | Passphrase] = [read_recipient(text) for text in args.recipient]
+    return [key.recipient if isinstance(key, Identity) else key for key in named_keys(args)]
+
+
+def named_keys(args: argparse.Namespace) -> list[SecretKey | Identity | Recipient | Passphrase]:
+    """Return everyone that the command line names as a recipient; identities as they are, so that they can open."""
+    keys: list[SecretKey | Identity | Recipient | Passphrase] = [
+        read_recipient(text) for text in args.recipient
+    ]
     for path in args.recipients_file:
         keys += _recipients_of(path)
-    for path in args.key:
-        key = read_key(path, args)
-        keys.append(key.recipient if isinstance(key, Identity) else key)
+    keys += [read_key(path, args) for path in args.key]
     if args.passphrase and keys:
         raise UsageError("a passphrase has to be alone: it would weaken the other recipients")
     if args.passphrase:
