@@ -241,7 +241,9 @@ class Packing:
         >>> Packing(clip=1.0, bits=8).dequantise(np.array([-127, 254]))
         array([-1.,  2.])
         """
-        return np.asarray(multiples / self.levels * self.clip, dtype=np.float64)
+        reals: npt.NDArray[np.float64] = np.asarray(np.true_divide(multiples, self.levels), dtype=np.float64)
+        reals *= self.clip
+        return reals
 
     def encode(
         self,
@@ -352,10 +354,11 @@ class Packing:
         slots = self._unpack(plaintexts, key_bits)
         if len(plaintexts) != self.ciphertexts(count, key_bits) or slots[count:].any():
             raise InvalidCiphertextError(_NO_SUM)
-        sums = slots[:count].astype(np.int64)
+        sums = slots[:count].view(np.int64)  # a slot has at most 63 bits
         if count and int(sums.max()) > terms * ((1 << self.value_bits) - 1):
             raise InvalidCiphertextError(_NO_SUM)
-        return sums - terms * self.offset
+        sums -= terms * self.offset
+        return sums
 
     def _pack(self, integers: npt.NDArray[np.int64], key_bits: int) -> list[int]:
         """Add the offset and lay the values out in slots, a block of plaintexts at a time."""

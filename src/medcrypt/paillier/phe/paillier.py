@@ -871,7 +871,8 @@ class EncryptedNumber:
             mine = mine.decrease_exponent_to(theirs.exponent)
         elif mine.exponent < theirs.exponent:
             theirs = theirs.decrease_exponent_to(mine.exponent)
-        total = self._raw_add(mine.__ciphertext, self.public_key.raw_encrypt(theirs.encoding, r_value=1))
+        n = self.public_key.n
+        total = self._raw_add(mine.__ciphertext, (1 + theirs.encoding * n) % (n * n))
         return EncryptedNumber(self.public_key, total, mine.exponent)
 
     def _add_encrypted(self, other: "EncryptedNumber") -> "EncryptedNumber":
