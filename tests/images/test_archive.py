@@ -414,6 +414,27 @@ def test_other_recipients_seal_what_an_unfinished_run_has_sealed_anew(tmp_path, 
     images.verify_many(tmp_path / "sealed", ALICE)
 
 
+def test_another_passphrase_seals_what_an_unfinished_run_has_sealed_anew(tmp_path, study):
+    outcomes = archive.encrypting(study, Passphrase("mistyped"), tmp_path / "sealed", jobs=1, in_flight=1)
+    next(outcomes)
+    outcomes.close()
+    images.encrypt_many(study, Passphrase("meant"), tmp_path / "sealed")
+    images.verify_many(tmp_path / "sealed", Passphrase("meant"))
+
+
+def test_a_journal_is_not_believed_about_contents(tmp_path, study):
+    outcomes = archive.encrypting(study, ALICE.recipient, tmp_path / "sealed", jobs=1, in_flight=1)
+    done = next(outcomes)
+    outcomes.close()
+    found = done.source.stat()
+    forged = b"!" * found.st_size  # the journal's keys are as public as Alice's recipient
+    done.source.write_bytes(forged)
+    os.utime(done.source, ns=(found.st_atime_ns, found.st_mtime_ns))
+    images.encrypt_many(study, ALICE.recipient, tmp_path / "sealed")
+    images.decrypt_many(tmp_path / "sealed", ALICE, tmp_path / "opened")
+    assert (tmp_path / "opened" / done.source.relative_to(study)).read_bytes() == forged
+
+
 def test_a_source_that_changes_or_goes_between_two_runs_is_told(tmp_path, study):
     outcomes = archive.encrypting(study, KEY, tmp_path / "sealed", jobs=1, in_flight=1)
     first = next(outcomes)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from image_strategies import arrays, filled, laid_out, same
 
 from medcrypt import AuthenticationError, Identity, Passphrase, SecretKey, images
+from medcrypt.images import container
 from reference import sealed_image as reference
 
 KEY = SecretKey(bytes(range(32)))
@@ -374,3 +375,20 @@ def test_sealing_to_bytes_and_opening_take_one_copy_each():
     assert same(opened, array)
     assert sealing < 1.05
     assert opening < 2.05  # the sealed bytes are still there
+
+
+def test_a_request_shows_neither_its_key_nor_its_metadata():
+    request = container.Request.of(
+        np.dtype("u1"),
+        (1,),
+        None,
+        SecretKey.generate(),
+        "aes-256-gcm",
+        b"",
+        {"PatientName": "Doe"},
+        None,
+        None,
+        0,
+    )
+    assert repr(request.file_key) not in repr(request)
+    assert "Doe" not in repr(request)

@@ -160,6 +160,18 @@ def test_a_full_disk_cannot_be_overlooked(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_writer_that_failed_once_takes_no_more(tmp_path, monkeypatch):
+    array = filled((100, 40_000), "|u1")
+    with pytest.raises(ValueError, match="earlier write"):  # noqa: PT012, SIM117
+        with images.create(tmp_path / "image", array.shape, array.dtype, KEY) as writer:
+            with monkeypatch.context() as patch:
+                patch.setattr(writer, "_file", Full())
+                with pytest.raises(OSError, match="full"):
+                    writer.write(array)
+            writer.write(array)
+    assert list(tmp_path.iterdir()) == []
+
+
 class Full:
     """A file on a disk without room."""
 

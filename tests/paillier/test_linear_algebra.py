@@ -347,3 +347,44 @@ def test_malformed_headers_and_ciphertexts_are_refused(private, stranger):
             la.EncryptedScalars.from_bytes(changed(body_at, c.to_bytes(128, "big")), public)
     with pytest.raises(InvalidCiphertextError, match="key"):
         la.EncryptedScalars.from_bytes(data, stranger.public)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"])
+def test_subtraction_does_not_wrap_as_numpy_does(private, dtype):
+    least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+    x = la.encrypt_integers(private, [10, 20], bits=8)
+    for values in (
+        np.array([1, 2], dtype),
+        np.array([least, least // 2], dtype),
+        np.array([most // 2, 3], dtype),
+    ):
+        wanted = [int(a) - int(b) for a, b in zip((10, 20), values, strict=True)]
+        if max(map(abs, wanted)) < 2**63:
+            assert la.decrypt_integers(private, x - values).tolist() == wanted
+            assert la.decrypt_integers(private, values - x).tolist() == [-w for w in wanted]
+
+
+def test_what_a_mask_hides_is_not_encrypted(private):
+    masked = np.ma.array([1, 99], mask=[False, True])
+    x = la.encrypt_integers(private, [1, 2], bits=8)
+    for work in (
+        lambda: la.encrypt_integers(private, masked, bits=16),
+        lambda: x.plus(masked),
+        lambda: la.matmul(masked, x),
+    ):
+        with pytest.raises(TypeError, match="masked"):
+            work()
+
+
+def test_masks_are_wiped_after_use(private, monkeypatch):
+    kept = []
+    draw = type(private.public).masks
+
+    def keep(self, *arguments):
+        kept.append(draw(self, *arguments))
+        return kept[-1]
+
+    monkeypatch.setattr(type(private.public), "masks", keep)
+    la.encrypt_integers(private.public, [5], bits=8)
+    assert kept
+    assert not any(mask.pairs.any() for mask in kept)

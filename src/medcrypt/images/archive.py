@@ -303,10 +303,17 @@ class _Archive:
         found = source.stat()
         name = StoredName.of(source.relative_to(self.folder))
         path, state = joined(source.relative_to(self.folder)), (found.st_size, found.st_mtime_ns)
-        for entry in (self.journal.entry(path, *state), self.before.get(path)):
-            if entry is not None and entry.is_of(*state) and self._is_there(entry):
-                return entry
-        old = self.before.get(path)
+        noted, old = self.journal.entry(path, *state), self.before.get(path)
+        # A manifest is authenticated; a journal may be anybody's, so its word on the contents is checked.
+        if (
+            noted is not None
+            and noted.is_of(*state)
+            and self._is_there(noted)
+            and noted.sha256 == _sha256(source)
+        ):
+            return noted
+        if old is not None and old.is_of(*state) and self._is_there(old):
+            return old
         begun = self.journal.begun(path, *state) or (old.out if old is not None else None)
         out = begun if self.opaque and begun is not None else self._new_out(name)
         ours = out in self.journal.outs
@@ -442,6 +449,11 @@ def _seal_all(
         else:
             archive.note(source, result)
             yield outcome(source.path, source.out, None)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _seal_one(sealing: _Sealing, source: _Source) -> Receipt:

@@ -327,7 +327,7 @@ def sealed_size(
     return request.form.sealed_size
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)  # it holds the file key and the private metadata
 class Request:
     """What is to be sealed but for the pixels, checked once; with the key of this image.
 

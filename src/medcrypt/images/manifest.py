@@ -228,6 +228,8 @@ class Journal:
             self._append(lines[0], durable=True)
         salt, self.continues = _parsed_head(lines[0])
         self._root = _root(salt, keys, binding)
+        # Two passphrases have the same root, so nothing tells under which of them a file was sealed.
+        self._resumes = not any(isinstance(key, Passphrase) for key in keys)
         self._begun: dict[str, str] = {}
         self._done: dict[str, str] = {}
         for line in lines[1:]:
@@ -283,9 +285,9 @@ class Journal:
         self._append({"done": token, "entry": base64.b64encode(wrapped).decode("ascii")}, durable=False)
 
     def entry(self, path: str, size: int, mtime_ns: int) -> Entry | None:
-        """Return what an earlier run has made of a source as it is now, or None."""
+        """Return what an earlier run has made of a source as it is now, or None; under a passphrase always None."""
         token, key = self._derived(path, size, mtime_ns)
-        if token not in self._done:
+        if token not in self._done or not self._resumes:
             return None
         try:
             wrapped = base64.b64decode(self._done[token])

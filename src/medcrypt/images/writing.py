@@ -235,6 +235,8 @@ class SealedWriter:
 
     def _append(self, slab: NDArray[Any], layout: Layout) -> None:
         """Seal an array that is next in storage, in the order of its own layout."""
+        if self._failed:
+            raise ValueError("an earlier write has failed: the file cannot be finished")
         flat = as_bytes(slab) if layout.is_c_order and slab.flags.c_contiguous else None
         taken, self._failed = 0, True
         while taken < slab.nbytes:

@@ -245,7 +245,9 @@ class EncryptedArray(Opaque):
         ----------
         short
             Use a short exponent in place of rho^n with rho uniform: much faster, and enough where the
-            receiver does not hold the private key. Only for a trusted key (see `PublicKey`).
+            receiver does not hold the private key and every input was made with short exponents: it keeps
+            the Jacobi symbol modulo n, which textbook ciphertexts (r^n) carry at random, so theirs stay linked.
+            Only for a trusted key (see `PublicKey`).
 
         Returns
         -------

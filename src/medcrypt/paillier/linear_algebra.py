@@ -149,7 +149,8 @@ class EncryptedScalars(Opaque):
         return self._replace(self.public.group.invert(self.residues), self.bound)
 
     def __sub__(self, other: object) -> "EncryptedScalars":
-        return self + (-other if isinstance(other, EncryptedScalars) else np.negative(other))  # type: ignore[call-overload]
+        # Not self + (-other): numpy's negative wraps for unsigned integers and for the least of the signed ones.
+        return -(-self + other)
 
     def __rsub__(self, other: object) -> "EncryptedScalars":
         return -self + other
@@ -205,7 +206,7 @@ class EncryptedScalars(Opaque):
         >>> decrypt_integers(private, x.plus([10, 20]))
         array([11, 18])
         """
-        plain = np.asarray(values)
+        plain = _unmasked(values)
         if plain.dtype.kind not in "fiu":
             raise TypeError(f"expected real numbers, got dtype {plain.dtype}")
         if not np.isfinite(plain).all():
@@ -272,7 +273,8 @@ class EncryptedScalars(Opaque):
         Parameters
         ----------
         short
-            As for `EncryptedArray.rerandomize`: only where the receiver does not hold the private key.
+            As for `EncryptedArray.rerandomize`: only where the receiver does not hold the private key, and all
+            inputs were made with short exponents.
 
         Returns
         -------
@@ -474,7 +476,7 @@ def encrypt_integers(
     --------
     See `EncryptedScalars`.
     """
-    plain = np.asarray(array)
+    plain = _unmasked(array)
     if plain.dtype.kind not in "iu":
         raise TypeError(f"expected integers, got dtype {plain.dtype}")
     if not 2 <= bits <= 64:
@@ -588,7 +590,7 @@ def matmul(
     """
     if not isinstance(scalars, EncryptedScalars):
         raise TypeError(f"expected EncryptedScalars, not {type(scalars).__name__}")
-    plain = np.asarray(matrix)
+    plain = _unmasked(matrix)
     if plain.ndim not in (1, 2) or scalars.ndim not in (1, 2) or plain.shape[-1] != len(scalars):
         raise ValueError(f"the shapes {plain.shape} and {scalars.shape} do not fit")
     weights, weight_sum, step = _weights(plain, clip, bits)
@@ -680,7 +682,7 @@ def _conceal(
     public = key._public_half
     _check_bound(public, bound)
     plaintexts = [x % public.n for x in integers.ravel().tolist()]
-    ciphertexts = public.group.conceal(plaintexts, key.masks(len(plaintexts), mode))
+    ciphertexts = key._conceal(plaintexts, key.masks(len(plaintexts), mode))
     return EncryptedScalars(public, ciphertexts, integers.shape, bound=bound, step=step, context=context)
 
 
@@ -724,3 +726,10 @@ def _parse_header(view: memoryview) -> tuple[float, bytes, tuple[int, ...], byte
         raise FormatError("the shape is too large")
     bound_at = context_at + 1 + view[context_at]  # may lie beyond the end: then no length of the body matches
     return step, fingerprint, shape, bytes(view[context_at + 1 : bound_at]), bound_at
+
+
+def _unmasked(values: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Coerce to a plain array; what a mask hides must not be sent."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError("masked arrays have no encrypted form; fill them first")
+    return np.asarray(values)

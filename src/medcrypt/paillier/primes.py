@@ -89,6 +89,8 @@ def is_probable_prime(n: int, rounds: int = _ROUNDS) -> bool:
     >>> is_probable_prime(2**127 - 1), is_probable_prime(2**128 + 1)
     (True, False)
     """
+    if rounds < 1:
+        raise ValueError("at least one round is needed")
     if n < 4:
         return n in (2, 3)
     if n % 2 == 0:

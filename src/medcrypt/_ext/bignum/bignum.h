@@ -26,7 +26,7 @@
  * A group is as many values as the kernel computes at once, one a lane: digit i of lane l is word i lanes + l.
  * The moduli of the lanes may differ if they have the same length; tests of many candidates use that.
  *
- * Time and addresses depend on lengths, counts and public exponents only. Where a function is told that an
+ * Time and addresses depend on lengths, counts and public exponents only, but for the sieve (numbers.c). Where a function is told that an
  * exponent is public, the function says so.
  */
 #ifndef MEDCRYPT_BIGNUM_H

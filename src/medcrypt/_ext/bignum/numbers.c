@@ -1,4 +1,7 @@
-/* Number theory on public numbers: Jacobi symbols, and the sieve that prime searches start from. */
+/* Number theory: Jacobi symbols of public numbers, and the sieve that prime searches start from.
+ *
+ * The sieve is not constant time: its addresses follow the residues of the search's secret start. Whoever can
+ * trace memory accesses while a key is made learns them; docs/explanation/paillier.md says so. */
 #include "bignum.h"
 
 #include <string.h>

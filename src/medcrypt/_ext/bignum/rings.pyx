@@ -438,7 +438,7 @@ cdef class Comb:
     cdef Ring ring
     cdef readonly object bits
 
-    def __cinit__(self, Ring ring, base, Py_ssize_t bits):
+    def __cinit__(self, Ring ring not None, base, Py_ssize_t bits):
         cdef Memory memory = Memory(base)
         cdef const uint64_t *x = memory.words()
         ring.check_groups(memory, 1)

@@ -253,7 +253,10 @@ class PaillierPublicKey:
             masks = self._fresh_masks() if self._key is None else self._key.masks(1)
         else:
             masks = self._group.nth_powers([self._unit(r_value)])
-        return self._group.conceal([m], masks)[0]
+        try:
+            return self._group.conceal([m], masks)[0]
+        finally:
+            masks.wipe()  # with its mask, anybody reads a ciphertext
 
     def _unit(self, r_value: int) -> int:
         """Return a random factor modulo n; another than a unit would make a number that nobody can decrypt."""
