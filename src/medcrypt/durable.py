@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 import sys
@@ -16,7 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["new_file"]
+__all__ = ["new_file", "remove_partial_files"]
+
+_PARTIAL = ".partial"
+_PARTIAL_NAME = re.compile(r"\.[0-9a-f]{32}\.partial")
 
 
 @contextlib.contextmanager
@@ -60,7 +64,7 @@ def new_file(
     if not overwrite and os.path.lexists(path):
         raise FileExistsError(f"{path} exists; it is not replaced unless you ask for it")
     _check_replaceable(path)
-    temporary = path.parent / f".{secrets.token_hex(16)}.partial"
+    temporary = path.parent / f".{secrets.token_hex(16)}{_PARTIAL}"
     # The system applies the umask itself: reading it would mean to change it for every thread.
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
@@ -127,3 +131,10 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Remove what killed writers have left in a folder and below it; nobody may be writing there meanwhile."""
+    for path in folder.rglob(f".*{_PARTIAL}"):
+        if _PARTIAL_NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink()

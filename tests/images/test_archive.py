@@ -435,6 +435,25 @@ def test_a_journal_is_not_believed_about_contents(tmp_path, study):
     assert (tmp_path / "opened" / done.source.relative_to(study)).read_bytes() == forged
 
 
+def test_what_a_killed_run_has_left_half_written_goes_away(tmp_path, study):
+    leftover = tmp_path / "sealed" / ".0123456789abcdef0123456789abcdef.partial"
+    leftover.parent.mkdir()
+    leftover.write_bytes(b"half")
+    images.encrypt_many(study, KEY, tmp_path / "sealed")
+    assert not leftover.exists()
+    images.verify_many(tmp_path / "sealed", KEY)
+
+
+def test_long_names_in_any_script_are_no_obstacle(tmp_path):
+    folder = tmp_path / "study"
+    deep = folder.joinpath(*["ж" * 100] * 12)
+    deep.mkdir(parents=True)
+    (deep / "report.txt").write_bytes(b"no findings")
+    images.encrypt_many(folder, KEY, tmp_path / "s")
+    images.decrypt_many(tmp_path / "s", KEY, tmp_path / "opened")
+    assert tree(tmp_path / "opened") == tree(folder)
+
+
 def test_a_source_that_changes_or_goes_between_two_runs_is_told(tmp_path, study):
     outcomes = archive.encrypting(study, KEY, tmp_path / "sealed", jobs=1, in_flight=1)
     first = next(outcomes)
@@ -505,7 +524,7 @@ def test_no_more_than_a_few_files_are_in_flight(tmp_path, study, in_flight):
     watched = Watched()
     with watched.pool:
         images.encrypt_many(study, KEY, tmp_path / "sealed", executor=watched, in_flight=in_flight)
-    assert watched.most == in_flight
+    assert 1 <= watched.most <= in_flight
     images.verify_many(tmp_path / "sealed", KEY)
 
 

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
+from medcrypt.durable import remove_partial_files
 from medcrypt.errors import FormatError, MedcryptError
 from medcrypt.images.manifest import Entry, Journal, Manifest, joined, relative
 from medcrypt.images.recipients import OpeningKey, as_recipients
@@ -391,6 +392,7 @@ def encrypting(
     def run() -> Iterator[Outcome]:
         out.mkdir(parents=True, exist_ok=True)
         with Journal.open(out, recipients, binding) as journal:
+            remove_partial_files(out)  # of runs that were killed: the journal's lock keeps others out
             before = _manifest_before(out, journal, _openers(held), context, signing)
             archive = _Archive(folder, out, journal, opaque_names, overwrite, before)
             with _workers(executor, jobs, in_flight) as (pool, most):

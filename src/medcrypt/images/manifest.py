@@ -23,12 +23,12 @@ from typing import Any, BinaryIO, Self
 
 from medcrypt.durable import new_file
 from medcrypt.errors import AuthenticationError, FormatError
+from medcrypt.images import cobblestone
 from medcrypt.images.recipients import OpeningKey, SealingKey
 from medcrypt.images.sealed_files import JOURNAL, MANIFEST, Receipt, StoredName, open_file, seal_bytes
 from medcrypt.keys import Identity, Passphrase, Recipient, SecretKey
 from medcrypt.keys.derivation import expand
 from medcrypt.keys.secret import KEY_BYTES
-from medcrypt.keys.wrapping import unwrap, wrap
 
 try:
     import fcntl
@@ -281,7 +281,7 @@ class Journal:
         token, key = self._derived(path, size, mtime_ns)
         if token not in self._begun:  # it changed before its turn came
             self.begin(path, size, mtime_ns, entry.out)
-        wrapped = wrap(key, _line(asdict(entry)), _LABEL_ENTRY)
+        wrapped = cobblestone.encrypt(key, _line(asdict(entry)), _LABEL_ENTRY, threads=1)
         self._append({"done": token, "entry": base64.b64encode(wrapped).decode("ascii")}, durable=False)
 
     def entry(self, path: str, size: int, mtime_ns: int) -> Entry | None:
@@ -291,7 +291,7 @@ class Journal:
             return None
         try:
             wrapped = base64.b64decode(self._done[token])
-            entry = Entry.from_json(json.loads(unwrap(key, wrapped, _LABEL_ENTRY)))
+            entry = Entry.from_json(json.loads(cobblestone.decrypt(key, wrapped, _LABEL_ENTRY, threads=1)))
         except (AuthenticationError, FormatError, ValueError):
             return None  # damaged: it is made anew
         return entry if entry.path == path and entry.out == self._begun[token] else None
