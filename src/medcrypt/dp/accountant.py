@@ -3,28 +3,26 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any, Self
 
 from medcrypt.dp.cumulants import Cumulant, GaussianCumulant, LaplaceCumulant, SampledGaussianCumulant
 from medcrypt.dp.events import (
-    Composed,
+    RELATIONS,
     Event,
     Gaussian,
     Laplace,
     PoissonSampled,
-    Repeated,
     ZeroConcentratedDP,
     _natural,
     _real,
     from_json,
+    mechanisms,
     to_json,
+    why_refused,
 )
 from medcrypt.dp.transform import Loss
 
 __all__ = ["Accountant"]
-
-_RELATIONS = ("add_or_remove_one", "replace_one")
 
 
 class Accountant:
@@ -61,8 +59,8 @@ class Accountant:
     __hash__ = None  # type: ignore[assignment]  # mutable
 
     def __init__(self, neighbors: str = "add_or_remove_one") -> None:
-        if neighbors not in _RELATIONS:
-            raise ValueError(f"neighbors must be one of {_RELATIONS}, not {neighbors!r}")
+        if neighbors not in RELATIONS:
+            raise ValueError(f"neighbors must be one of {RELATIONS}, not {neighbors!r}")
         self._neighbors = neighbors
         self._events: list[tuple[Event, int]] = []
 
@@ -115,13 +113,9 @@ class Accountant:
         count = _natural("count", count)
         if not isinstance(event, Event):
             raise TypeError(f"event must be an Event, not {type(event).__name__}")
-        if self._neighbors == "replace_one" and any(
-            isinstance(e, PoissonSampled) for e, _ in _flat(event, 1)
-        ):
-            raise ValueError(
-                "PoissonSampled is refused under 'replace_one': its amplification bound is proven for adding "
-                "or removing a record only"
-            )
+        refusal = why_refused(event, self._neighbors)
+        if refusal is not None:
+            raise ValueError(refusal)
         if count == 0:
             return self
         if self._events and self._events[-1][0] == event:
@@ -334,7 +328,7 @@ class Accountant:
         """Return the mechanisms that ran and how often: nesting and order do not count."""
         leaves: Counter[Event] = Counter()
         for event, count in self._events:
-            for leaf, times in _flat(event, count):
+            for leaf, times in mechanisms(event, count):
                 leaves[leaf] += times
         return leaves
 
@@ -362,6 +356,10 @@ class Accountant:
                     laplace.append((LaplaceCumulant(1.0 / scale), count))
                 case PoissonSampled(rate, Gaussian(sigma)) if rate > 0.0:
                     sampled.append((leaf, sigma, count))
+                case PoissonSampled():
+                    pass  # no record is ever in the sample
+                case _:
+                    raise ValueError(f"{type(leaf).__name__} cannot be accounted yet")
         total = math.fsum(squared_mu)
         gaussian: list[tuple[Cumulant, int]] = [(GaussianCumulant(total), 1)] if total > 0.0 else []
         symmetric = gaussian + laplace
@@ -375,19 +373,6 @@ class Accountant:
             if symmetric or terms:
                 losses.append(Loss((*symmetric, *terms)))
         return losses
-
-
-def _flat(event: Event, count: int) -> Iterator[tuple[Event, int]]:
-    """Yield the mechanisms inside an event, with how often they run."""
-    match event:
-        case Composed(events):
-            for inner in events:
-                yield from _flat(inner, count)
-        case Repeated(inner, times):
-            if times:
-                yield from _flat(inner, count * times)
-        case _:
-            yield event, count
 
 
 def _at_most_one(log_delta: float) -> float:

@@ -5,26 +5,43 @@ comparable, and travel as JSON. Parameters are stated *under the accountant's ne
 multiplier is the standard deviation divided by the L2 sensitivity under that relation, a Laplace scale is
 divided by the L1 sensitivity. Replacing one record moves a clipped sum by up to twice the clip, so the same
 noise is half the multiplier under ``"replace_one"``.
+
+Some events hold under one relation only, and say why: `why_refused` is asked by every accountant.
 """
 
+import dataclasses
+import itertools
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
 __all__ = [
+    "RELATIONS",
+    "ApproximateDP",
     "Composed",
+    "DiscreteGaussian",
+    "DiscreteLaplace",
     "Event",
     "Gaussian",
     "Laplace",
     "PoissonSampled",
+    "PureDP",
+    "RandomizedResponse",
+    "RenyiCurve",
     "Repeated",
+    "SampledWithoutReplacement",
+    "Skellam",
     "ZeroConcentratedDP",
     "from_json",
+    "mechanisms",
     "to_json",
+    "why_refused",
 ]
+
+RELATIONS = ("add_or_remove_one", "replace_one")
 
 
 def _real(name: str, value: object) -> float:
@@ -48,6 +65,14 @@ def _positive(name: str, value: object) -> float:
     return number
 
 
+def _not_negative(name: str, value: object) -> float:
+    """Return ``value`` as a finite float of at least zero; minus zero becomes zero."""
+    number = _real(name, value)
+    if number < 0.0:
+        raise ValueError(f"{name} must not be negative: {number}")
+    return number + 0.0
+
+
 def _natural(name: str, value: object) -> int:
     """Return ``value`` as an int of at least zero."""
     if isinstance(value, bool) or not isinstance(value, Integral):
@@ -56,6 +81,40 @@ def _natural(name: str, value: object) -> int:
     if number < 0:
         raise ValueError(f"{name} must not be negative: {number}")
     return number
+
+
+def _at_least(least: int, name: str, value: object) -> int:
+    """Return ``value`` as an int of at least ``least``."""
+    number = _natural(name, value)
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, not {number}")
+    return number
+
+
+def _set(event: "Event", **fields: object) -> None:
+    """Store checked parameters in a frozen event that is being made."""
+    for name, value in fields.items():
+        object.__setattr__(event, name, value)
+
+
+def _iterated(name: str, value: Iterable[Any]) -> Iterable[Any]:
+    """Return an iterable that is no text, whose characters nobody means."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be an iterable, not {type(value).__name__}")
+    return value
+
+
+def _refuse_to_amplify(event: object) -> None:
+    """Refuse what sampling is not proven to amplify."""
+    if not isinstance(event, Event):
+        raise TypeError(f"event must be an Event, not {type(event).__name__}")
+    if isinstance(event, (ZeroConcentratedDP, RenyiCurve)):
+        raise ValueError(
+            "a zCDP bound or a Rényi curve cannot be amplified by sampling: it does not determine the "
+            "mechanism"
+        )
+    if not isinstance(event, Gaussian):
+        raise ValueError(f"no proven amplification bound for {type(event).__name__}; only for Gaussian")
 
 
 @dataclass(frozen=True)
@@ -98,7 +157,7 @@ class Gaussian(Event):
     noise_multiplier: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "noise_multiplier", _positive("noise_multiplier", self.noise_multiplier))
+        _set(self, noise_multiplier=_positive("noise_multiplier", self.noise_multiplier))
 
 
 @dataclass(frozen=True)
@@ -126,7 +185,217 @@ class Laplace(Event):
     scale: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", _positive("scale", self.scale))
+        _set(self, scale=_positive("scale", self.scale))
+
+
+@dataclass(frozen=True)
+class DiscreteGaussian(Event):
+    """Discrete Gaussian noise added to one integer: P[k] proportional to exp(-k^2 / (2 sigma^2)).
+
+    Its privacy is not that of the Gaussian: at sigma = sensitivity = 1 epsilon is larger by up to 0.149. For a
+    vector of integers only the zCDP bound is proven: `ZeroConcentratedDP` with rho = sensitivity^2 / (2
+    sigma^2), sensitivity in L2 (Canonne, Kamath and Steinke 2020, Theorem 4).
+
+    Parameters
+    ----------
+    sigma
+        Parameter of the noise, as in `noise.discrete_gaussian`; > 0.
+    sensitivity
+        Most that the integer changes under the accountant's relation; an integer >= 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or outside its range.
+
+    Examples
+    --------
+    >>> from medcrypt import dp
+    >>> dp.DiscreteGaussian(sigma=8.0, sensitivity=4)
+    DiscreteGaussian(sigma=8.0, sensitivity=4)
+    """
+
+    sigma: float
+    sensitivity: int = 1
+
+    def __post_init__(self) -> None:
+        _set(
+            self,
+            sigma=_positive("sigma", self.sigma),
+            sensitivity=_at_least(1, "sensitivity", self.sensitivity),
+        )
+
+
+@dataclass(frozen=True)
+class DiscreteLaplace(Event):
+    """Discrete Laplace (two-sided geometric) noise added to one integer: P[k] proportional to exp(-|k|/scale).
+
+    Parameters
+    ----------
+    scale
+        Scale of the noise, as in `noise.discrete_laplace`; > 0.
+    sensitivity
+        Most that the integer changes under the accountant's relation; an integer >= 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or outside its range.
+
+    Examples
+    --------
+    >>> from medcrypt import dp
+    >>> dp.DiscreteLaplace(scale=3.0)
+    DiscreteLaplace(scale=3.0, sensitivity=1)
+    """
+
+    scale: float
+    sensitivity: int = 1
+
+    def __post_init__(self) -> None:
+        _set(
+            self,
+            scale=_positive("scale", self.scale),
+            sensitivity=_at_least(1, "sensitivity", self.sensitivity),
+        )
+
+
+@dataclass(frozen=True)
+class Skellam(Event):
+    """Skellam noise added to one integer: the difference of two Poisson variables of mean variance/2.
+
+    Sums of independent Skellam variables are Skellam, so parties may add their shares: the variance here is
+    the sum over the honest shares that are certain to arrive.
+
+    Parameters
+    ----------
+    variance
+        Variance of the noise, as in `noise.skellam`; > 0.
+    sensitivity
+        Most that the integer changes under the accountant's relation; an integer >= 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or outside its range.
+
+    Examples
+    --------
+    >>> from medcrypt import dp
+    >>> dp.Skellam(variance=100.0, sensitivity=2)
+    Skellam(variance=100.0, sensitivity=2)
+    """
+
+    variance: float
+    sensitivity: int = 1
+
+    def __post_init__(self) -> None:
+        _set(
+            self,
+            variance=_positive("variance", self.variance),
+            sensitivity=_at_least(1, "sensitivity", self.sensitivity),
+        )
+
+
+@dataclass(frozen=True)
+class RandomizedResponse(Event):
+    """One record's category, answered at random with some probability and truthfully otherwise.
+
+    The answer speaks for a record that is known to be there, so it is accounted under ``"replace_one"`` only.
+
+    Parameters
+    ----------
+    noise_probability
+        Probability p in (0, 1] that the answer is drawn uniformly from all categories, the true one included.
+    categories
+        Number k of categories; an integer >= 2.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or outside its range.
+
+    Examples
+    --------
+    >>> from medcrypt import dp
+    >>> dp.RandomizedResponse(noise_probability=0.5)
+    RandomizedResponse(noise_probability=0.5, categories=2)
+    """
+
+    noise_probability: float
+    categories: int = 2
+
+    def __post_init__(self) -> None:
+        probability = _positive("noise_probability", self.noise_probability)
+        if probability > 1.0:
+            raise ValueError(f"noise_probability must lie in (0, 1], not {probability}")
+        _set(self, noise_probability=probability, categories=_at_least(2, "categories", self.categories))
+
+
+@dataclass(frozen=True)
+class PureDP(Event):
+    """Any mechanism of which only its pure differential privacy is known.
+
+    It is accounted as the worst of them, binary randomised response: the loss is +-epsilon (Kairouz, Oh and
+    Viswanath 2015, Theorem 3.1).
+
+    Parameters
+    ----------
+    epsilon
+        The bound; >= 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a finite number >= 0.
+
+    Examples
+    --------
+    >>> from medcrypt import dp
+    >>> dp.PureDP(epsilon=0.5)
+    PureDP(epsilon=0.5)
+    """
+
+    epsilon: float
+
+    def __post_init__(self) -> None:
+        _set(self, epsilon=_not_negative("epsilon", self.epsilon))
+
+
+@dataclass(frozen=True)
+class ApproximateDP(Event):
+    """Any mechanism of which only its (epsilon, delta) is known.
+
+    It is accounted as the worst of them: with probability delta everything is revealed, otherwise binary
+    randomised response of epsilon (Kairouz, Oh and Viswanath 2015, Theorem 3.1).
+
+    Parameters
+    ----------
+    epsilon
+        >= 0.
+    delta
+        In [0, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or outside its range.
+
+    Examples
+    --------
+    >>> from medcrypt import dp
+    >>> dp.ApproximateDP(epsilon=0.5, delta=1e-7)
+    ApproximateDP(epsilon=0.5, delta=1e-07)
+    """
+
+    epsilon: float
+    delta: float
+
+    def __post_init__(self) -> None:
+        delta = _not_negative("delta", self.delta)
+        if delta >= 1.0:
+            raise ValueError(f"delta must lie in [0, 1), not {delta}")
+        _set(self, epsilon=_not_negative("epsilon", self.epsilon), delta=delta)
 
 
 @dataclass(frozen=True)
@@ -155,15 +424,54 @@ class ZeroConcentratedDP(Event):
     rho: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rho", _positive("rho", self.rho))
+        _set(self, rho=_positive("rho", self.rho))
+
+
+@dataclass(frozen=True)
+class RenyiCurve(Event):
+    """Any mechanism of which only Rényi divergences at some orders are known (Mironov 2017).
+
+    Between the orders, and below the first, the curve is completed by convexity: (order - 1) times the
+    divergence is convex in the order and 0 at order 1. Above the last order nothing is known.
+
+    Parameters
+    ----------
+    orders
+        Orders above 1, finite, increasing; any iterable, kept as a tuple.
+    epsilons
+        For each order a bound >= 0 on the Rényi divergence, in both directions.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type, outside its range, or the lengths differ.
+
+    Examples
+    --------
+    >>> from medcrypt import dp
+    >>> dp.RenyiCurve(orders=[2, 8], epsilons=[0.1, 0.5])
+    RenyiCurve(orders=(2.0, 8.0), epsilons=(0.1, 0.5))
+    """
+
+    orders: tuple[float, ...]
+    epsilons: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        orders = tuple(_positive("an order", order) for order in _iterated("orders", self.orders))
+        epsilons = tuple(_not_negative("an epsilon", e) for e in _iterated("epsilons", self.epsilons))
+        if not orders or len(orders) != len(epsilons):
+            raise ValueError("orders and epsilons must be of the same length, at least 1")
+        if orders[0] <= 1.0 or any(b <= a for a, b in itertools.pairwise(orders)):
+            raise ValueError("orders must be above 1 and increasing")
+        _set(self, orders=orders, epsilons=epsilons)
 
 
 @dataclass(frozen=True)
 class PoissonSampled(Event):
     """A Gaussian mechanism run on a Poisson sample: every record enters independently with one probability.
 
-    The bound holds for Poisson sampling only. Shuffled or fixed-size batches cost more (Chua et al. 2024;
-    Lebeda et al. 2024), and must not be described by this event.
+    The bound holds for Poisson sampling and for adding or removing a record only. Shuffled or fixed-size
+    batches cost more (Chua et al. 2024; Lebeda et al. 2024), and must not be described by this event.
 
     Parameters
     ----------
@@ -192,17 +500,58 @@ class PoissonSampled(Event):
         rate = _real("sampling_rate", self.sampling_rate)
         if not 0.0 <= rate <= 1.0:
             raise ValueError(f"sampling_rate must lie in [0, 1], not {rate}")
-        object.__setattr__(self, "sampling_rate", rate)
-        if not isinstance(self.event, Event):
-            raise TypeError(f"event must be an Event, not {type(self.event).__name__}")
-        if isinstance(self.event, ZeroConcentratedDP):
-            raise ValueError(
-                "a zCDP bound cannot be amplified by sampling: it does not determine the mechanism"
-            )
-        if not isinstance(self.event, Gaussian):
-            raise ValueError(
-                f"no proven amplification bound for {type(self.event).__name__}; only for Gaussian"
-            )
+        _refuse_to_amplify(self.event)
+        _set(self, sampling_rate=rate + 0.0)  # minus zero becomes zero
+
+
+@dataclass(frozen=True)
+class SampledWithoutReplacement(Event):
+    """A Gaussian mechanism run on a sample of fixed size, drawn uniformly from all such samples.
+
+    Every step draws afresh; walking through a shuffled data set is another scheme and costs more. The size of
+    the data set is public, so the event is accounted under ``"replace_one"`` only, and the noise multiplier is
+    the standard deviation over the sensitivity of *replacing* a record: sigma/(2 clip) for a clipped sum. The
+    bound is that of one dominating pair, of the joined profile of both directions (Lebeda, Regehr, Kamath and
+    Steinke 2024; Zhu, Dong and Wang 2022, Theorem 11).
+
+    Parameters
+    ----------
+    sample_size
+        Number of records in a sample; an integer >= 0.
+    population_size
+        Number of records in the data set; an integer >= 1 and not below ``sample_size``.
+    event
+        The mechanism that ran on the sample: a `Gaussian`. Others are refused: no bound is proven here.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or outside its range, or the event cannot be amplified.
+
+    Examples
+    --------
+    >>> from medcrypt import dp
+    >>> step = dp.SampledWithoutReplacement(100, 10_000, dp.Gaussian(1.0))
+    >>> step.sampling_rate
+    0.01
+    """
+
+    sample_size: int
+    population_size: int
+    event: Event
+
+    def __post_init__(self) -> None:
+        sample = _natural("sample_size", self.sample_size)
+        population = _at_least(1, "population_size", self.population_size)
+        if sample > population:
+            raise ValueError(f"a sample of {sample} cannot be drawn from {population} records")
+        _refuse_to_amplify(self.event)
+        _set(self, sample_size=sample, population_size=population)
+
+    @property
+    def sampling_rate(self) -> float:
+        """Probability that a record is in the sample."""
+        return self.sample_size / self.population_size
 
 
 @dataclass(frozen=True)
@@ -229,11 +578,11 @@ class Composed(Event):
     events: tuple[Event, ...]
 
     def __post_init__(self) -> None:
-        events = tuple(self.events)
+        events = tuple(_iterated("events", self.events))
         for event in events:
             if not isinstance(event, Event):
                 raise TypeError(f"events must hold Event objects, not {type(event).__name__}")
-        object.__setattr__(self, "events", events)
+        _set(self, events=events)
 
 
 @dataclass(frozen=True)
@@ -265,32 +614,120 @@ class Repeated(Event):
     def __post_init__(self) -> None:
         if not isinstance(self.event, Event):
             raise TypeError(f"event must be an Event, not {type(self.event).__name__}")
-        object.__setattr__(self, "count", _natural("count", self.count))
+        _set(self, count=_natural("count", self.count))
 
 
-def _as_data(event: Event) -> dict[str, Any]:
-    """Return the event as nested dictionaries of JSON types."""
+def mechanisms(event: Event, count: int = 1) -> Iterator[tuple[Event, int]]:
+    """Yield the mechanisms inside an event, with how often each runs.
+
+    Parameters
+    ----------
+    event
+        The event; `Composed` and `Repeated` are opened, all others are mechanisms.
+    count
+        How often the event itself runs.
+
+    Yields
+    ------
+    tuple
+        Pairs (mechanism, count); a mechanism may come more than once.
+
+    Examples
+    --------
+    >>> from medcrypt import dp
+    >>> list(mechanisms(dp.Repeated(dp.Composed([dp.Laplace(1.0), dp.Gaussian(2.0)]), 3)))
+    [(Laplace(scale=1.0), 3), (Gaussian(noise_multiplier=2.0), 3)]
+    """
     match event:
-        case Gaussian(noise_multiplier):
-            return {"type": "Gaussian", "noise_multiplier": noise_multiplier}
-        case Laplace(scale):
-            return {"type": "Laplace", "scale": scale}
-        case ZeroConcentratedDP(rho):
-            return {"type": "ZeroConcentratedDP", "rho": rho}
-        case PoissonSampled(sampling_rate, inner):
-            return {"type": "PoissonSampled", "sampling_rate": sampling_rate, "event": _as_data(inner)}
         case Composed(events):
-            return {"type": "Composed", "events": [_as_data(inner) for inner in events]}
-        case Repeated(inner, count):
-            return {"type": "Repeated", "event": _as_data(inner), "count": count}
-    raise TypeError(f"not an event of this library: {type(event).__name__}")
+            for inner in events:
+                yield from mechanisms(inner, count)
+        case Repeated(inner, times):
+            if times:
+                yield from mechanisms(inner, count * times)
+        case _:
+            yield event, count
 
 
-def _events(data: object) -> tuple[Event, ...]:
-    """Read the list of a `Composed` event."""
-    if not isinstance(data, list):
-        raise ValueError("events must be a list")
-    return tuple(_from_data(item) for item in data)
+_ONE_RELATION = {
+    PoissonSampled: (
+        "add_or_remove_one",
+        "its amplification bound is proven for adding or removing a record only",
+    ),
+    SampledWithoutReplacement: (
+        "replace_one",
+        "samples of fixed size need data sets of equal size: its bound is proven for replacing a record only",
+    ),
+    RandomizedResponse: (
+        "replace_one",
+        "an answer shows that its record is there; only the category can be protected",
+    ),
+}
+
+
+def why_refused(event: Event, neighbors: str) -> str | None:
+    """Return why no bound is proven for an event under a neighbouring relation, or None if one is.
+
+    Parameters
+    ----------
+    event
+        The event.
+    neighbors
+        ``"add_or_remove_one"`` or ``"replace_one"``.
+
+    Returns
+    -------
+    str or None
+        A sentence that names the mechanism, the relation and the reason.
+
+    Examples
+    --------
+    >>> from medcrypt import dp
+    >>> why_refused(dp.PoissonSampled(0.01, dp.Gaussian(1.0)), "replace_one")
+    "PoissonSampled is refused under 'replace_one': its amplification bound is proven for ... a record only"
+    >>> why_refused(dp.Gaussian(1.0), "replace_one")
+    """
+    for mechanism, _ in mechanisms(event):
+        relation, reason = _ONE_RELATION.get(type(mechanism), (neighbors, ""))
+        if relation != neighbors:
+            return f"{type(mechanism).__name__} is refused under {neighbors!r}: {reason}"
+    return None
+
+
+_MECHANISMS: dict[str, type[Event]] = {
+    kind.__name__: kind
+    for kind in (
+        ApproximateDP,
+        Composed,
+        DiscreteGaussian,
+        DiscreteLaplace,
+        Gaussian,
+        Laplace,
+        PoissonSampled,
+        PureDP,
+        RandomizedResponse,
+        RenyiCurve,
+        Repeated,
+        SampledWithoutReplacement,
+        Skellam,
+        ZeroConcentratedDP,
+    )
+}
+
+
+def _as_data(value: object) -> Any:
+    """Return an event, or a value of one of its fields, as JSON types."""
+    if isinstance(value, Event):
+        kind = type(value).__name__
+        if _MECHANISMS.get(kind) is not type(value):
+            raise TypeError(f"not an event of this library: {kind}")
+        fields = {field.name: _as_data(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"type": kind, **fields}
+    if isinstance(value, tuple):
+        return [_as_data(item) for item in value]
+    if isinstance(value, (float, int)):
+        return value
+    raise TypeError(f"not an event of this library: {type(value).__name__}")
 
 
 def _same(value: object) -> object:
@@ -298,29 +735,38 @@ def _same(value: object) -> object:
     return value
 
 
+def _list(read: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
+    """Return a reader of JSON lists."""
+
+    def read_list(data: object) -> list[Any]:
+        if not isinstance(data, list):
+            raise ValueError("a list is needed")
+        return [read(item) for item in data]
+
+    return read_list
+
+
 def _from_data(data: object) -> Event:
     """Build an event from nested dictionaries, refusing unknown, missing and additional fields."""
     if not isinstance(data, dict) or not isinstance(data.get("type"), str):
         raise ValueError("an event is an object with a field 'type'")
     kind = data["type"]
-    if kind not in _FIELDS:
+    if kind not in _MECHANISMS:
         raise ValueError(f"unknown event type {kind!r}")
-    build, readers = _FIELDS[kind]
-    if set(data) != {"type", *readers}:
-        raise ValueError(f"{kind} needs exactly the fields {sorted(readers)}")
+    names = [field.name for field in dataclasses.fields(_MECHANISMS[kind])]
+    if set(data) != {"type", *names}:
+        raise ValueError(f"{kind} needs exactly the fields {sorted(names)}")
     try:
-        return build(**{name: read(data[name]) for name, read in readers.items()})
+        return _MECHANISMS[kind](**{name: _READERS.get(name, _same)(data[name]) for name in names})
     except TypeError as error:
         raise ValueError(str(error)) from None
 
 
-_FIELDS: dict[str, tuple[Callable[..., Event], dict[str, Callable[[Any], Any]]]] = {
-    "Gaussian": (Gaussian, {"noise_multiplier": _same}),
-    "Laplace": (Laplace, {"scale": _same}),
-    "ZeroConcentratedDP": (ZeroConcentratedDP, {"rho": _same}),
-    "PoissonSampled": (PoissonSampled, {"sampling_rate": _same, "event": _from_data}),
-    "Composed": (Composed, {"events": _events}),
-    "Repeated": (Repeated, {"event": _from_data, "count": _same}),
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "event": _from_data,
+    "events": _list(_from_data),
+    "orders": _list(_same),
+    "epsilons": _list(_same),
 }
 
 
