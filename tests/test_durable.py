@@ -117,10 +117,23 @@ def test_the_mode_is_asked_for_and_the_umask_takes_its_part(tmp_path, mode, umas
     before = os.umask(umask)
     try:
         with new_file(tmp_path / "a", mode=mode) as file:
-            assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == expected
+            assert (
+                stat.S_IMODE(os.fstat(file.fileno()).st_mode) == 0o600
+            )  # until it is whole, nobody else reads it
+            assert len(names(tmp_path)) == 1
     finally:
         assert os.umask(before) == umask
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == expected
+
+
+def test_permissions_can_be_asked_for_whatever_the_umask(tmp_path):
+    before = os.umask(0o077)
+    try:
+        with new_file(tmp_path / "a", permissions=0o664) as file:
+            assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == 0o600
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o664
 
 
 def no_links(*_: object) -> None:
@@ -168,4 +181,6 @@ def test_a_killed_writer_leaves_nothing_under_the_final_name(tmp_path):
         assert writer.stdout.readline() == b"written\n"
         writer.send_signal(signal.SIGKILL)
     assert not (tmp_path / "a").exists()
-    assert all(name.endswith(".partial") for name in names(tmp_path))
+    (left,) = names(tmp_path)
+    assert left.endswith(".partial")
+    assert stat.S_IMODE((tmp_path / left).stat().st_mode) == 0o600

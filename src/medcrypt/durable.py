@@ -25,9 +25,15 @@ _PARTIAL_NAME = re.compile(r"\.[0-9a-f]{32}\.partial")
 
 @contextlib.contextmanager
 def new_file(
-    path: str | os.PathLike[str], *, overwrite: bool = False, mode: int = 0o666
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    mode: int = 0o666,
+    permissions: int | None = None,
 ) -> Iterator[BinaryIO]:
     """Open a temporary file beside ``path`` and give it that name once everything is on disk.
+
+    Until then nobody but its owner can open it: it may hold plaintext that is not yet known to be authentic.
 
     Parameters
     ----------
@@ -38,6 +44,8 @@ def new_file(
         folder, device, pipe or socket is never replaced.
     mode
         Permission bits of the new file, before the process's umask.
+    permissions
+        Instead, exactly these permission bits, whatever the umask.
 
     Yields
     ------
@@ -65,19 +73,42 @@ def new_file(
         raise FileExistsError(f"{path} exists; it is not replaced unless you ask for it")
     _check_replaceable(path)
     temporary = path.parent / f".{secrets.token_hex(16)}{_PARTIAL}"
-    # The system applies the umask itself: reading it would mean to change it for every thread.
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+    granted = _granted(path.parent, mode) if permissions is None else permissions
+    descriptor = _create(temporary, granted & 0o600)
     try:
         with os.fdopen(descriptor, "w+b") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if hasattr(os, "fchmod"):
+                os.fchmod(descriptor, granted)
+            os.fsync(descriptor)
         _give_name(temporary, path, overwrite=overwrite)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
     _sync_folder(path.parent)
+
+
+def _create(path: Path, mode: int) -> int:
+    """Create a file that must not exist, and return its descriptor."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+
+
+def _granted(folder: Path, mode: int) -> int:
+    """Return the permission bits that a new file in a folder gets.
+
+    The system says so itself, by an empty file: reading the umask would mean to change it for every thread.
+    """
+    if not (mode & 0o077 and hasattr(os, "fchmod")):
+        return mode
+    trial = folder / f".{secrets.token_hex(16)}{_PARTIAL}"
+    descriptor = _create(trial, mode)
+    try:
+        return stat.S_IMODE(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
+        os.unlink(trial)
 
 
 def _check_replaceable(path: Path) -> None:

@@ -86,6 +86,21 @@ def test_recipients_come_and_go(capsys):
         ["rotate", "scan.bin", "-i", "new.key"],
         ["rotate", "scan.bin", "--from", "old.key"],
         ["rotate", "scan.bin", "--from", "old.key", "-i", "new.key", "--sign", "alice.key"],
+        ["rotate", "scan.bin", "--from", "old.key", "-i", "new.key", "--any-sender"],
+        [
+            *[
+                "rotate",
+                "scan.bin",
+                "--from",
+                "old.key",
+                "-i",
+                "new.key",
+                "--reencrypt",
+                "--sign",
+                "alice.key",
+            ],
+            *["--any-sender", "--sender", str(Identity(bytes(range(64))).recipient)],
+        ],
         ["recipients", "scan.bin", "-i", "old.key"],
         ["recipients", "scan.bin", "--add", "x", "-i", "old.key"],
         ["recipients", "scan.bin", "--remove", "x", "-i", "old.key"],
@@ -128,6 +143,38 @@ def test_verify_notices_what_is_missing_replaced_or_added(damage, capsys):
     capsys.readouterr()
     assert main(["verify", "s", "-i", "old.key"]) == 1
     assert "manifest" in capsys.readouterr().err
+
+
+def test_rotate_signs_only_what_its_signer_has_made_unless_told_otherwise():
+    assert main(["encrypt", "study", "-i", "old.key", "-o", "s"]) == 0
+    rotate = ["rotate", "s", "--from", "old.key", "-i", "new.key", "--reencrypt", "--sign", "alice.key"]
+    assert main([*rotate, "--sender", recipient("hybrid.key")]) == 1
+    assert main(rotate) == 1
+    assert opens("s", "old.key")
+    assert main([*rotate, "--any-sender"]) == 0
+    assert main(["verify", "s", "-i", "new.key", "--sender", recipient("alice.key")]) == 0
+
+
+def test_a_sender_needs_a_manifest_unless_told_otherwise(capsys):
+    assert main(["encrypt", "study", "-i", "old.key", "-o", "s", "--sign", "alice.key"]) == 0
+    Path("s", MANIFEST).unlink()
+    decrypt = ["decrypt", "s", "-i", "old.key", "-o", "back", "--sender", recipient("alice.key")]
+    assert main(decrypt) == 1
+    assert "no manifest" in capsys.readouterr().err
+    assert not Path("back").exists()
+    assert main([*decrypt, "--no-manifest"]) == 0
+    assert Path("back/a/1.dcm").read_bytes() == Path("study/a/1.dcm").read_bytes()
+
+
+def test_several_archives_in_a_folder_come_back_as_they_were():
+    Path("other").mkdir()
+    Path("other/note").write_bytes(b"note")
+    assert main(["encrypt", "study", "other", "scan.bin", "-i", "old.key", "-o", "s"]) == 0
+    assert main(["decrypt", "s", "-i", "old.key", "-o", "back"]) == 0
+    found = {path.relative_to("back").as_posix() for path in Path("back").rglob("*") if path.is_file()}
+    assert found == {"study/a/0.dcm", "study/a/1.dcm", "study/a/2.dcm", "other/note", "scan.bin"}
+    Path("s/other.mcrypt/note.mcrypt").unlink()  # each manifest is heeded
+    assert main(["decrypt", "s", "-i", "old.key", "-o", "again"]) == 1
 
 
 def test_an_interrupted_command_goes_on_when_it_is_given_again(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Folders as archives: restartable, complete, the same with every executor, and nothing missing goes unnoticed."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from medcrypt import AuthenticationError, FormatError, Identity, Passphrase, SecretKey, images
 from medcrypt.images import archive, sealed_files
+from medcrypt.images import manifest as manifest_module
 from medcrypt.images.manifest import Entry, Manifest
 from medcrypt.images.sealed_files import JOURNAL, MANIFEST, Outcome
 from medcrypt.keys import KeyFile, KeyVariable
@@ -138,6 +140,36 @@ def test_a_name_that_is_not_utf8_comes_back(tmp_path):
     assert [path.name for path in (tmp_path / "back").iterdir()] == [name]
 
 
+def test_files_are_named_from_the_deepest_folder_that_holds_them(tmp_path, study):
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "one").write_bytes(b"one")
+    files = [study / "a" / "1.dcm", study / "a" / "b" / "Größe – 漢字.txt"]
+    sealed = tmp_path / "sealed"
+    assert len(images.encrypt_many(iter(files), KEY, sealed)) == 2
+    assert set(tree(sealed)) == {"1.dcm.mcrypt", "b/Größe – 漢字.txt.mcrypt"}
+    assert images.encrypt_many(files, KEY, sealed) == []
+    assert len(images.encrypt_many([*files, study / "a" / "2.dcm"], KEY, sealed)) == 1
+    images.verify_many(sealed, KEY)
+    images.encrypt_many([str(files[0]), tmp_path / "report" / "one"], KEY, tmp_path / "both")
+    assert set(Manifest.load(tmp_path / "both", KEY).entries) == {"study/a/1.dcm", "report/one"}
+
+
+def test_what_is_wrong_with_one_of_some_files_is_told_at_the_end(tmp_path, study):
+    (study / "link").symlink_to(study / "empty")
+    files = [study / name for name in ("empty", "link", "nowhere", "a")]
+    with pytest.raises(ExceptionGroup) as caught:
+        images.encrypt_many(files, KEY, tmp_path / "sealed")
+    assert set(failures(caught)) == {"link", "nowhere", "a"}
+    assert set(Manifest.load(tmp_path / "sealed", KEY).entries) == {"empty"}
+
+
+@pytest.mark.parametrize("files", [[], ["empty", "a/../empty"], ["empty", "sealed/x"], [7]])
+def test_files_that_make_no_archive_are_refused(study, files):
+    with pytest.raises((ValueError, TypeError)):
+        images.encrypt_many([study / str(f) if f != 7 else f for f in files], KEY, study / "sealed")
+    assert not (study / "sealed").exists()
+
+
 # ---- failures ------------------------------------------------------------------------------------------
 
 
@@ -204,6 +236,42 @@ def test_what_is_not_as_it_was_is_noticed(tmp_path, study, sealed, damage):
         assert damage == "no manifest"
     for name, contents in tree(tmp_path / "back").items():
         assert contents == (study / name).read_bytes()
+
+
+def remove_manifest(folder: Path) -> type[Exception]:
+    (folder / MANIFEST).unlink()
+    return FormatError
+
+
+def forge_manifest(folder: Path) -> type[Exception]:
+    Manifest({}, {}).save(folder, [KEY])
+    return AuthenticationError
+
+
+def leave_it_unfinished(folder: Path) -> type[Exception]:
+    (folder / MANIFEST).rename(folder / JOURNAL)
+    return FormatError
+
+
+@pytest.mark.parametrize("damage", [remove_manifest, forge_manifest, leave_it_unfinished])
+def test_a_sender_vouches_for_the_whole_archive_unless_told_otherwise(tmp_path, study, damage):
+    sealed, back = tmp_path / "sealed", tmp_path / "back"
+    images.encrypt_many(study, KEY, sealed, signer=ALICE)
+    expected = damage(sealed)
+    (sealed / "a" / "1.dcm.mcrypt").unlink()
+    with pytest.raises(expected):
+        images.decrypt_many(sealed, KEY, back, sender=ALICE.recipient)
+    assert not back.exists()
+    with contextlib.suppress(ExceptionGroup):  # it is told, except where there is none
+        images.decrypt_many(sealed, KEY, back, sender=ALICE.recipient, manifest_needed=False)
+    assert len(tree(back)) == 7
+
+
+def test_a_manifest_can_be_asked_for_without_a_sender(tmp_path, sealed):
+    (sealed / MANIFEST).unlink()
+    with pytest.raises(FormatError, match="no manifest"):
+        images.decrypt_many(sealed, KEY, tmp_path / "back", manifest_needed=True)
+    assert len(images.decrypt_many(sealed, KEY, tmp_path / "back")) == 8
 
 
 def test_recipients_come_and_go_without_another_manifest(sealed):
@@ -279,6 +347,27 @@ def test_a_finished_archive_is_continued_only_with_a_key_that_opens_it(tmp_path,
     images.verify_many(sealed, ALICE)
 
 
+@pytest.mark.parametrize(
+    "other", [[KEY, ALICE.recipient], SecretKey.generate(), [ALICE.recipient], Passphrase("six words")]
+)
+def test_a_finished_archive_keeps_its_recipients_until_they_are_rotated(tmp_path, study, sealed, other):
+    (study / "new").write_bytes(b"new")
+    before = {**tree(sealed), MANIFEST: (sealed / MANIFEST).read_bytes()}
+    with pytest.raises(FileExistsError, match="finished archive"):
+        images.encrypt_many(study, other, sealed)
+    assert {**tree(sealed), MANIFEST: (sealed / MANIFEST).read_bytes()} == before
+    assert not (sealed / JOURNAL).exists()
+
+
+def test_a_rotated_archive_is_continued_for_its_new_recipients(study, sealed):
+    (study / "new").write_bytes(b"new")
+    with pytest.raises(FileExistsError, match="rotate"):
+        images.encrypt_many(study, [KEY, ALICE.recipient], sealed)
+    images.rotate(sealed, KEY, [KEY, ALICE.recipient])
+    assert len(images.encrypt_many(study, [ALICE.recipient, KEY], sealed)) == 1
+    images.verify_many(sealed, ALICE)
+
+
 def test_a_strangers_file_in_the_way_stays(tmp_path, study):
     (tmp_path / "sealed").mkdir()
     (tmp_path / "sealed" / "empty.mcrypt").write_bytes(b"precious")
@@ -286,6 +375,25 @@ def test_a_strangers_file_in_the_way_stays(tmp_path, study):
         images.encrypt_many(study, KEY, tmp_path / "sealed")
     assert set(failures(caught)) == {"empty"}
     assert (tmp_path / "sealed" / "empty.mcrypt").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_nothing_is_sealed_through_a_link_in_the_archive(tmp_path, study, begun):
+    sealed, elsewhere = tmp_path / "sealed", tmp_path / "elsewhere"
+    if begun:  # a folder of a finished archive becomes a link to where it was moved
+        images.encrypt_many(study, KEY, sealed)
+        (sealed / "a").rename(elsewhere)
+        (study / "a" / "new.dcm").write_bytes(b"new")
+    else:
+        sealed.mkdir()
+        (elsewhere / "b").mkdir(parents=True)
+    (sealed / "a").symlink_to(elsewhere, target_is_directory=True)
+    before = tree(elsewhere)
+    with pytest.raises(ExceptionGroup) as caught:
+        images.encrypt_many(study, KEY, sealed, overwrite=True)
+    assert {"0.dcm", "5.dcm"} <= set(failures(caught))
+    assert all("link" in text for text in failures(caught).values())
+    assert tree(elsewhere) == before
 
 
 def test_restoring_goes_on_where_it_stopped(tmp_path, study, sealed):
@@ -463,6 +571,64 @@ def test_a_source_that_changes_or_goes_between_two_runs_is_told(tmp_path, study)
         images.encrypt_many(study, KEY, tmp_path / "sealed")
     assert "has changed or gone" in failures(caught)[first.out.name]
     assert first.out.exists()  # perhaps the only copy
+
+
+def test_a_run_that_ends_while_another_waits_for_its_journal_takes_it_along(tmp_path, study, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    original, calls = fcntl.flock, []
+
+    def slow(*args: object) -> None:
+        calls.append(args)
+        if len(calls) == 1:  # the other run ends between our opening of its journal and our lock
+            (study / "late").write_bytes(b"late")
+            images.encrypt_many(study, KEY, tmp_path / "sealed")
+        original(*args)
+
+    monkeypatch.setattr(fcntl, "flock", slow)
+    (study / "new").write_bytes(b"new")
+    assert images.encrypt_many(study, KEY, tmp_path / "sealed") == []
+    assert not (tmp_path / "sealed" / JOURNAL).exists()
+    images.verify_many(tmp_path / "sealed", KEY)
+
+
+def test_a_journal_that_cannot_be_written_is_a_failure_of_one_file(tmp_path, study, monkeypatch):
+    class Full(manifest_module.FileIO):
+        """A disk that is full for a moment: half of a line gets through, then an error."""
+
+        failing = ""
+
+        def write(self, data: bytes) -> int:
+            if b'{"done"' in data[:7] and not self.failing:
+                type(self).failing = "now"
+                return super().write(data[:9])
+            if self.failing == "now":
+                type(self).failing = "over"
+                raise OSError(errno.ENOSPC, "no space left on device")
+            return super().write(data)
+
+    monkeypatch.setattr(manifest_module, "FileIO", Full)
+    sealed = tmp_path / "sealed"
+    outcomes = archive.encrypting(study, KEY, sealed, jobs=1, in_flight=1)
+    told = [next(outcomes) for _ in range(4)]
+    assert [type(outcome.error) for outcome in told].count(OSError) == 1
+    outcomes.close()
+    monkeypatch.undo()
+    again: list[Outcome] = []
+    images.encrypt_many(study, KEY, sealed, progress=again.append)  # the journal is not damaged
+    assert sum(outcome.skipped for outcome in again) == 3
+    images.verify_many(sealed, KEY)
+
+
+def test_what_was_sealed_is_in_the_manifest_even_if_the_journal_could_not_say_so(
+    tmp_path, study, monkeypatch
+):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(manifest_module.Journal, "done", full)
+    with pytest.raises(ExceptionGroup, match="8 of 8"):
+        images.encrypt_many(study, KEY, tmp_path / "sealed")
+    images.verify_many(tmp_path / "sealed", KEY)
 
 
 def test_two_runs_at_a_time_are_refused(tmp_path, study):

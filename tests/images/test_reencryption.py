@@ -113,6 +113,23 @@ def test_a_signed_file_needs_a_signer_or_consent(tmp_path):
     assert images.inspect(path).signer is None
 
 
+def test_a_signer_signs_only_what_is_its_own_unless_told_otherwise(tmp_path):
+    path, array = tmp_path / "image", filled((100, 200), "<u2")
+    images.save(path, array, OLD)
+    before = path.read_bytes()
+    with pytest.raises(AuthenticationError):
+        images.reencrypt(path, OLD, NEW, signer=ALICE)
+    assert path.read_bytes() == before
+    images.reencrypt(path, OLD, NEW, signer=BOB, any_sender=True)
+    with pytest.raises(AuthenticationError):
+        images.reencrypt(path, NEW, OLD, signer=ALICE)
+    images.reencrypt(path, NEW, OLD, signer=BOB)
+    with images.open(path, OLD, sender=BOB.recipient) as image:
+        assert same(image[...], array)
+    with pytest.raises(ValueError, match="contradict"):
+        images.reencrypt(path, OLD, NEW, sender=BOB.recipient, any_sender=True)
+
+
 def test_permissions_and_links_stay(path, tmp_path):
     path.chmod(0o640)
     (tmp_path / "link").symlink_to(path)

@@ -1,6 +1,7 @@
 """Encrypted regions: what changes, what does not, what comes back, and who can bring it back."""
 
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import mpmath
@@ -13,7 +14,9 @@ from image_strategies import LAYOUTS, filled, laid_out, same
 
 from medcrypt import AuthenticationError, Identity, Passphrase, SecretKey, images
 from medcrypt.images import decrypt_regions, encrypt_regions
+from medcrypt.images.regions import _Areas
 from reference import regions as twin
+from reference.sealed_image import RefusedError
 
 KEY = SecretKey.from_bytes(bytes(range(32)))
 
@@ -269,6 +272,22 @@ def test_overlapping_regions_under_different_keys_are_refused() -> None:
             encrypt_regions(array, np.s_[2:4], SecretKey.generate(), apart=apart)
     with pytest.raises(ValueError, match="another shape"):
         encrypt_regions(filled((10, 11), "u1"), [], KEY, apart=sidecar)
+
+
+@pytest.mark.parametrize("bind_outside", [True, False])
+def test_a_sidecar_whose_own_regions_are_apart_is_refused(
+    monkeypatch: pytest.MonkeyPatch, bind_outside: bool
+) -> None:
+    whole = _Areas.of
+    with monkeypatch.context() as patch:  # a writer that does not look
+        patch.setattr(_Areas, "of", lambda sidecar: replace(whole(sidecar), overlap=False))
+        safe, sidecar = encrypt_regions(
+            filled((10, 10), "u1"), np.s_[2:6], KEY, apart=np.s_[5:], bind_outside=bind_outside
+        )
+    with pytest.raises(AuthenticationError):
+        decrypt_regions(safe, sidecar, KEY)
+    with pytest.raises(RefusedError):
+        twin.read(safe, sidecar, "secret-key", KEY.to_bytes())
 
 
 # ---- edges -------------------------------------------------------------------------------------------------

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from medcrypt import AuthenticationError, Identity, MedcryptError, Passphrase, SecretKey, images
 from medcrypt.images import archive, rewrapping
-from medcrypt.images.sealed_files import JOURNAL, MANIFEST, open_file
+from medcrypt.images.sealed_files import JOURNAL, MANIFEST, open_file, seal_bytes
 
 OLD, NEW, OTHER = (SecretKey(bytes([number]) * 32) for number in range(3))
-ALICE = Identity(bytes(range(64)))
+ALICE, BOB = Identity(bytes(range(64))), Identity(bytes(range(1, 65)))
 
 
 def make(base: Path, key: object = OLD, **options: object) -> Path:
@@ -112,6 +112,22 @@ def test_signed_archives_need_a_signer_where_the_pixels_are_sealed_anew(tmp_path
     images.verify_many(sealed, NEW, sender=ALICE.recipient)
     images.rotate(sealed, NEW, OTHER, reencrypted=True, sender=ALICE.recipient, signer=ALICE)
     images.verify_many(sealed, OTHER, sender=ALICE.recipient)
+
+
+def test_nobody_signs_what_somebody_else_has_made(tmp_path):
+    sealed = make(tmp_path, signer=BOB)
+    (sealed / "unsigned.mcrypt").write_bytes(seal_bytes(b"planted", OLD))
+    before = {path: path.read_bytes() for path in [*sealed_files(sealed), sealed / MANIFEST]}
+    with pytest.raises(ExceptionGroup, match="6 of 6"):
+        images.rotate(sealed, OLD, NEW, reencrypted=True, signer=ALICE)
+    assert {path: path.read_bytes() for path in before} == before
+    with pytest.raises(ExceptionGroup, match="2 of 6"):  # the unsigned one, and so the manifest
+        images.rotate(sealed, OLD, NEW, reencrypted=True, signer=ALICE, sender=BOB.recipient)
+    images.rotate(sealed, OLD, NEW, reencrypted=True, signer=ALICE, any_sender=True)
+    with pytest.raises(ExceptionGroup, match="1 of 5"):  # not in the manifest
+        images.verify_many(sealed, NEW, sender=ALICE.recipient)
+    with pytest.raises(ValueError, match="contradict"):
+        images.rotate(sealed, NEW, OLD, reencrypted=True, sender=BOB.recipient, any_sender=True)
 
 
 def test_an_unfinished_archive_is_not_rotated(tmp_path):

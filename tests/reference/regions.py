@@ -243,6 +243,7 @@ def encrypt(array: np.ndarray, sidecar: Sidecar, file_key: bytes, context: bytes
 def read(array: np.ndarray, data: bytes, kind: str, key: bytes, context: bytes = b"") -> np.ndarray:
     """Restore the regions; `kind` and `key` as for `reference.sealed_image.read`."""
     sidecar = take_apart(data)
+    require(sidecar.apart.isdisjoint(sidecar.inside))
     file_key = find_file_key(sidecar, kind, key)
     require(array.dtype.str == sidecar.pixel_type)
     require(array.shape == sidecar.shape)

@@ -13,7 +13,7 @@ from medcrypt.errors import MedcryptError
 if TYPE_CHECKING:
     from medcrypt.images.sealed_files import Outcome
 
-__all__ = ["Batch", "tell_nothing", "tell_where"]
+__all__ = ["Batch", "parts_of", "tell_nothing", "tell_where"]
 
 
 def tell_where(source: Path, out: Path | None) -> None:
@@ -24,6 +24,17 @@ def tell_where(source: Path, out: Path | None) -> None:
 
 def tell_nothing(_source: Path, _out: Path | None) -> None:
     """Say nothing: no news is good news."""
+
+
+def parts_of(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the archives in a folder and the files beside them, as encrypting several inputs makes it; or itself."""
+    from medcrypt.images.archive import is_archive
+
+    below = sorted(folder.iterdir())
+    archives = [path for path in below if path.is_dir()]
+    if is_archive(folder) or not any(map(is_archive, archives)):
+        return [folder], []
+    return archives, [path for path in below if not path.is_dir()]
 
 
 class Batch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add_opening_options(parser)
     parser.add_argument("--context", default="", metavar="TEXT", help="the text that it was bound to")
     add_jobs_option(parser)
+    parser.add_argument(
+        "--no-manifest",
+        action="store_true",
+        help="with --sender: accept folders without a manifest, in which nobody can tell whether files are missing",
+    )
     parser.add_argument("--force", action="store_true", help="replace existing files")
     parser.add_argument("-v", "--verbose", action="store_true", help="say where each file went")
     parser.set_defaults(run=run)
@@ -48,7 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Open every input."""
-    from medcrypt.cli.batch import Batch, tell_nothing, tell_where
+    from medcrypt.cli.batch import Batch, parts_of, tell_nothing, tell_where
     from medcrypt.images import archive
     from medcrypt.images import sealed_files as files
 
@@ -60,23 +66,28 @@ def run(args: argparse.Namespace) -> int:
         "context": args.context.encode(),
     }
 
-    def save(sealed: SealedFile, source: Path) -> Path | None:
+    def save(sealed: SealedFile, source: Path, folder: Path | None = None) -> Path | None:
         if args.output == STREAM or (inputs == [STREAM] and args.output is None):
             sealed.verify()  # nothing goes out before all of it is known to be authentic
             write_stdout(sealed.blocks())
             return None
-        target = _target(source, args.output, sealed, into_folder=into_folder)
+        if folder is None:
+            target = _target(source, args.output, sealed, into_folder=into_folder)
+        else:
+            target = folder / files.restored_name(source.name, sealed).filename
         target.parent.mkdir(parents=True, exist_ok=True)
         sealed.save(replaceable(target), overwrite=args.force)
         return target
 
-    def unseal(source: Path) -> Path | None:
+    def unseal(source: Path, folder: Path | None = None) -> Path | None:
         with files.open_file(source, **options) as sealed:
-            return save(sealed, source)
+            return save(sealed, source, folder)
 
-    def unseal_folder(folder: Path) -> Iterator[Outcome]:
-        out = _target_folder(folder, args.output, several=len(inputs) > 1)
-        return archive.decrypting(folder, out=out, overwrite=args.force, jobs=args.jobs, **options)
+    def unseal_folder(folder: Path, out: Path) -> Iterator[Outcome]:
+        needed = False if args.no_manifest else None
+        return archive.decrypting(
+            folder, out=out, overwrite=args.force, jobs=args.jobs, manifest_needed=needed, **options
+        )
 
     if inputs == [STREAM]:
         with files.open_file(read_stdin(), **options) as sealed:
@@ -85,7 +96,13 @@ def run(args: argparse.Namespace) -> int:
     batch = Batch("decrypted", tell_where if args.verbose else tell_nothing)
     for source in map(Path, inputs):
         if source.is_dir():
-            batch.folder(source, unseal_folder(source))
+            out = _target_folder(source, args.output, several=len(inputs) > 1)
+            archives, loose = parts_of(source)
+            for folder in archives:
+                below = out if folder == source else out / folder.name.removesuffix(files.SUFFIX)
+                batch.folder(folder, unseal_folder(folder, below))
+            for path in loose:
+                batch.one(path, partial(unseal, folder=out))
         else:
             batch.one(source, unseal)
     return batch.exit_code()

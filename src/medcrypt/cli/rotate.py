@@ -6,7 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medcrypt.cli.keys import add_sealing_options, ask_passphrase, read_identity, read_key, sealing_keys
+from medcrypt.cli.keys import (
+    add_sealing_options,
+    ask_passphrase,
+    read_identity,
+    read_key,
+    read_recipient,
+    sealing_keys,
+)
 from medcrypt.cli.terminal import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +52,20 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         help="encrypt the pixels anew too, so that keys kept from before are useless",
     )
     parser.add_argument(
-        "--sign", type=Path, metavar="IDENTITY_FILE", help="with --reencrypt: sign the new files"
+        "--sign",
+        type=Path,
+        metavar="IDENTITY_FILE",
+        help="with --reencrypt: sign the new files; the old ones have to be signed by the same identity",
+    )
+    parser.add_argument(
+        "--sender",
+        metavar="RECIPIENT",
+        help="with --reencrypt: the old files have to be signed by this one (a recipient, or a file with it)",
+    )
+    parser.add_argument(
+        "--any-sender",
+        action="store_true",
+        help="with --sign: sign the files whoever has signed them before, or nobody",
     )
     parser.add_argument(
         "--context", default="", metavar="TEXT", help="with --reencrypt: the text that they are bound to"
@@ -58,13 +78,19 @@ def run(args: argparse.Namespace) -> int:
     from medcrypt.cli.batch import Batch, tell_nothing
     from medcrypt.images import rotation
 
-    if (args.sign or args.context) and not args.reencrypt:
-        raise UsageError("--sign and --context are for --reencrypt: otherwise signatures stay as they are")
+    if (args.sign or args.sender or args.any_sender or args.context) and not args.reencrypt:
+        raise UsageError(
+            "--sign, --sender and --context are for --reencrypt: otherwise signatures stay as they are"
+        )
+    if args.sender and args.any_sender:
+        raise UsageError("--sender and --any-sender contradict each other")
     old = _old_keys(args)
     options = {
         "reencrypted": args.reencrypt,
         "context": args.context.encode(),
         "signer": None if args.sign is None else read_identity(args.sign, args),
+        "sender": None if args.sender is None else read_recipient(args.sender),
+        "any_sender": args.any_sender,
     }
     new = sealing_keys(args)
 

@@ -33,7 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check every input."""
-    from medcrypt.cli.batch import Batch
+    from medcrypt.cli.batch import Batch, parts_of
     from medcrypt.images import archive
     from medcrypt.images import sealed_files as files
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     batch = Batch("verified", _tell)
     for source in map(Path, inputs):
         if source.is_dir():
-            archives, loose = _parts(source)
+            archives, loose = parts_of(source)
             for folder in archives:
                 outcomes = archive.verifying(
                     folder,
@@ -68,17 +68,6 @@ def run(args: argparse.Namespace) -> int:
         else:
             batch.one(source, check)
     return batch.exit_code()
-
-
-def _parts(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the archives in a folder and the files beside them, as encrypting several inputs makes it; or itself."""
-    from medcrypt.images.archive import is_archive
-
-    below = sorted(folder.iterdir())
-    archives = [path for path in below if path.is_dir()]
-    if is_archive(folder) or not any(map(is_archive, archives)):
-        return [folder], []
-    return archives, [path for path in below if not path.is_dir()]
 
 
 def _tell(source: Path, _out: Path | None) -> None:

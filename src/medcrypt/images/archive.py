@@ -11,17 +11,19 @@ import contextlib
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Self, TypeAlias, TypeVar
 
 from medcrypt.durable import remove_partial_files
 from medcrypt.errors import FormatError, MedcryptError
 from medcrypt.images.manifest import Entry, Journal, Manifest, joined, relative
-from medcrypt.images.recipients import OpeningKey, as_recipients
+from medcrypt.images.reading import read_header
+from medcrypt.images.recipients import OpeningKey, SealingKey, are_recipients, as_recipients
 from medcrypt.images.sealed_files import (
     JOURNAL,
     MANIFEST,
@@ -32,17 +34,19 @@ from medcrypt.images.sealed_files import (
     StoredName,
     as_file,
     contents,
+    link_error,
     open_file,
     open_regular,
     paths_or_errors,
     place,
+    refuse_links,
     seal_with_receipt,
     sealed_digest,
     sealed_name,
     two_folders,
     walk,
 )
-from medcrypt.images.sources import PathLike
+from medcrypt.images.sources import PathLike, source_of
 from medcrypt.keys import Identity, Passphrase, Recipient, SecretKey
 from medcrypt.keys.references import Key, Reference, resolve
 
@@ -56,6 +60,7 @@ __all__ = [
     "verifying",
 ]
 
+Files: TypeAlias = PathLike | Iterable[PathLike]
 KeyOrReference: TypeAlias = Key | Reference
 Keys: TypeAlias = KeyOrReference | Sequence[KeyOrReference]
 Progress: TypeAlias = Callable[[Outcome], object]
@@ -67,7 +72,7 @@ _COLLECTED = (MedcryptError, OSError, ValueError)
 
 
 def encrypt_many(
-    folder: PathLike,
+    folder: Files,
     key: Keys,
     out: PathLike,
     *,
@@ -81,7 +86,7 @@ def encrypt_many(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Seal every file below a folder into an archive, with several workers.
+    """Seal every file below a folder, or some files, into an archive, with several workers.
 
     **Interrupted**, it goes on where it stopped when it is called again with the same arguments: what is done is
     not done again, and what was under way is replaced. Called again when all is done, it seals what is new; a
@@ -91,8 +96,11 @@ def encrypt_many(
 
     Parameters
     ----------
-    folder, out
-        The folder to read, and the archive. ``out`` may exist, but not inside ``folder``.
+    folder
+        The folder to read; or the paths of files, which then are named from the deepest folder that holds them all.
+        To continue their archive, give files that lie below the same one.
+    out
+        The archive. It may exist, but not inside ``folder``, and none of the files in it.
     key
         Who can open it: keys and recipients as for `encrypt`, or references to them (`medcrypt.keys.references`): the
         path of a key file, `KeyFile`, `KeyVariable`, or a function that returns a key. An identity stands for its
@@ -129,7 +137,8 @@ def encrypt_many(
         One exception for each failure, with the file's path as a note. Everything else has been sealed, and the
         manifest names the failures too.
     FileExistsError
-        ``out`` is a finished archive and none of the keys opens its manifest.
+        ``out`` is a finished archive, and none of the keys opens its manifest or its recipients are others: `rotate`
+        gives it new ones.
     BlockingIOError
         Another call is writing this archive.
     TypeError
@@ -176,6 +185,7 @@ def decrypt_many(
     in_flight: int | None = None,
     context: bytes = b"",
     sender: Recipient | None = None,
+    manifest_needed: bool | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[Path]:
@@ -184,7 +194,7 @@ def decrypt_many(
     Each file gets the name and the folders that it had. Where the archive has a manifest, a file that is missing,
     was replaced or does not belong to it is a failure, and a file that is there already, with the right
     contents, is left as it is: so an interrupted call can be repeated. A folder of sealed files without a manifest is
-    opened file by file.
+    opened file by file, unless ``sender`` is given: a signature says who sealed a file, not that none is missing.
 
     Parameters
     ----------
@@ -196,6 +206,8 @@ def decrypt_many(
         As for `encrypt_many`.
     context, sender
         As for `decrypt`.
+    manifest_needed
+        Open nothing unless there is a manifest, and an authentic one. By default so if there is a ``sender``.
     overwrite
         Replace existing files.
 
@@ -209,7 +221,7 @@ def decrypt_many(
     ExceptionGroup
         One exception for each failure, with the file's path as a note. Everything else has been restored.
     AuthenticationError, FormatError
-        The manifest is not for these keys, or not what was written.
+        The manifest is needed, and is missing, not for these keys, or not what was written. Nothing has been opened.
     """
     outcomes = decrypting(
         folder,
@@ -220,6 +232,7 @@ def decrypt_many(
         in_flight=in_flight,
         context=context,
         sender=sender,
+        manifest_needed=manifest_needed,
         overwrite=overwrite,
     )
     return paths_or_errors(_told(outcomes, progress), "opened")
@@ -277,6 +290,43 @@ class _Sealing:
 
 
 @dataclass(frozen=True, slots=True)
+class _Sources:
+    """What is to be sealed: everything below a folder, or some files that lie below it."""
+
+    folder: Path
+    files: tuple[Path, ...] | None = None
+
+    @classmethod
+    def of(cls, given: Files) -> Self:
+        """Take what the caller gave."""
+        if isinstance(given, str | os.PathLike):
+            if not Path(given).is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(given))
+            return cls(Path(given))
+        files = [Path(os.path.abspath(path)) for path in given]
+        if not files or len(set(files)) < len(files):
+            raise ValueError("at least one file is needed, and each only once")
+        return cls(Path(os.path.commonpath([path.parent for path in files])), tuple(files))
+
+    def beside(self, out: PathLike, *, absolute: bool) -> tuple[Self, Path]:
+        """Return the sources, and the archive, in which none of them lies."""
+        out = Path(out)
+        if self.files is None:
+            two_folders(self.folder, out)
+        elif any(path.parent.resolve().is_relative_to(out.resolve()) for path in self.files):
+            raise ValueError("a file lies in the folder that is to be written")
+        if not absolute:
+            return self, out
+        return replace(self, folder=Path(os.path.abspath(self.folder))), Path(os.path.abspath(out))
+
+    def walk(self) -> Iterator[tuple[Path, Exception | None]]:
+        """Yield the files in a stable order, and as errors what cannot be read or followed."""
+        if self.files is None:
+            return walk(self.folder)
+        return ((path, link_error(path) if path.is_symlink() else None) for path in self.files)
+
+
+@dataclass(frozen=True, slots=True)
 class _Source:
     """One file to be sealed."""
 
@@ -290,7 +340,7 @@ class _Source:
 class _Archive:
     """What is known of the archive while a run goes on: the coordinator's, never a worker's."""
 
-    folder: Path
+    sources: _Sources
     out: Path
     journal: Journal
     opaque: bool
@@ -302,8 +352,8 @@ class _Archive:
     def plan(self, source: Path) -> Entry | _Source:
         """Return what an earlier run has made of a source, or what is to be done."""
         found = source.stat()
-        name = StoredName.of(source.relative_to(self.folder))
-        path, state = joined(source.relative_to(self.folder)), (found.st_size, found.st_mtime_ns)
+        name = StoredName.of(source.relative_to(self.sources.folder))
+        path, state = self.path_of(source), (found.st_size, found.st_mtime_ns)
         noted, old = self.journal.entry(path, *state), self.before.get(path)
         # A manifest is authenticated; a journal may be anybody's, so its word on the contents is checked.
         if (
@@ -319,6 +369,7 @@ class _Archive:
         out = begun if self.opaque and begun is not None else self._new_out(name)
         ours = out in self.journal.outs
         target = self.out.joinpath(*relative(out))
+        refuse_links(self.out, target)
         if not (ours or self.overwrite) and os.path.lexists(target):
             reason = (
                 "exists, and is not of this archive" if old is None else "was sealed before, and has changed"
@@ -328,11 +379,15 @@ class _Archive:
         return _Source(source, name, target, overwrite=True if ours else self.overwrite)
 
     def note(self, source: _Source, receipt: Receipt) -> None:
-        """Note that a source has been sealed."""
-        path = joined(source.path.relative_to(self.folder))
+        """Note that a source has been sealed: for the manifest, then for a run that goes on after this one."""
+        path = self.path_of(source.path)
         entry = Entry.of(path, joined(source.out.relative_to(self.out)), receipt)
-        self.journal.done(path, receipt.size, receipt.mtime_ns, entry)
         self.entries[path] = entry
+        self.journal.done(path, receipt.size, receipt.mtime_ns, entry)
+
+    def path_of(self, source: Path) -> str:
+        """Return what a manifest calls a source."""
+        return joined(source.relative_to(self.sources.folder))
 
     def manifest(self) -> Manifest:
         """Return the manifest: what this run has found or made, and what was there before."""
@@ -349,8 +404,11 @@ class _Archive:
         )
 
     def _is_there(self, entry: Entry) -> bool:
+        path = self.out.joinpath(*relative(entry.out))
         with contextlib.suppress(OSError):
-            return self.out.joinpath(*relative(entry.out)).stat().st_size == entry.sealed_size
+            refuse_links(self.out, path)
+            found = path.lstat()
+            return stat.S_ISREG(found.st_mode) and found.st_size == entry.sealed_size
         return False
 
     def _new_out(self, name: StoredName) -> str:
@@ -359,7 +417,7 @@ class _Archive:
 
 
 def encrypting(
-    folder: PathLike,
+    folder: Files,
     key: Keys,
     out: PathLike,
     *,
@@ -376,15 +434,13 @@ def encrypting(
 
     The manifest is written when the last outcome has been taken; before that the run counts as interrupted.
     """
-    folder, out = _two_folders(folder, out, executor)
+    sources, out = _Sources.of(folder).beside(out, absolute=executor is not None)
     references = _as_tuple(key)
     held = [resolve(one) for one in references]
     recipients = as_recipients([one.recipient if isinstance(one, Identity) else one for one in held])
     signing = None if signer is None else resolve(signer)
     if signing is not None and not isinstance(signing, Identity):
         raise TypeError("the signer must be an Identity")
-    if not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(folder))
     sealing = _Sealing(references, context, signer, describe)
     binding = hashlib.sha256(context).digest() + bytes([opaque_names])
     binding += signing.recipient.verifying_key if signing is not None else b""
@@ -393,8 +449,8 @@ def encrypting(
         out.mkdir(parents=True, exist_ok=True)
         with Journal.open(out, recipients, binding) as journal:
             remove_partial_files(out)  # of runs that were killed: the journal's lock keeps others out
-            before = _manifest_before(out, journal, _openers(held), context, signing)
-            archive = _Archive(folder, out, journal, opaque_names, overwrite, before)
+            before = _manifest_before(out, journal, _openers(held), recipients, context, signing)
+            archive = _Archive(sources, out, journal, opaque_names, overwrite, before)
             with _workers(executor, jobs, in_flight) as (pool, most):
                 yield from _seal_all(archive, partial(_seal_one, sealing), pool, most)
             manifest = archive.manifest()
@@ -414,7 +470,7 @@ def _seal_all(
     archive: _Archive, work: Callable[[_Source], Receipt], pool: Executor, most: int
 ) -> Iterator[Outcome]:
     """Plan every file, hand it out, and note what came back."""
-    found = list(walk(archive.folder))
+    found = list(archive.sources.walk())
     number = 0
 
     def outcome(source: Path, out: Path | None, error: Exception | None, *, skipped: bool = False) -> Outcome:
@@ -422,7 +478,7 @@ def _seal_all(
         number += 1
         if error is not None:
             error.add_note(str(source))
-            archive.failed[joined(source.relative_to(archive.folder))] = str(error) or type(error).__name__
+            archive.failed[archive.path_of(source)] = str(error) or type(error).__name__
         return Outcome(source, out, error, number, len(found), skipped)
 
     def planned() -> Iterator[_Source | Outcome]:
@@ -448,8 +504,12 @@ def _seal_all(
         source, result = task
         if isinstance(result, Exception):
             yield outcome(source.path, None, result)
-        else:
+            continue
+        try:
             archive.note(source, result)
+        except _COLLECTED as error:
+            yield outcome(source.path, None, error)
+        else:
             yield outcome(source.path, source.out, None)
 
 
@@ -477,23 +537,39 @@ def _seal_one(sealing: _Sealing, source: _Source) -> Receipt:
 
 
 def _manifest_before(
-    out: Path, journal: Journal, openers: list[OpeningKey], context: bytes, signer: Identity | None
+    out: Path,
+    journal: Journal,
+    openers: list[OpeningKey],
+    recipients: Sequence[SealingKey],
+    context: bytes,
+    signer: Identity | None,
 ) -> dict[str, Entry]:
     """Return the entries of an archive that was finished once and is to be continued."""
     if not journal.continues:
         return {}  # a manifest beside it was written by this very run, which then had no time to end
-    sender = None if signer is None else signer.recipient
-    try:
-        if openers:
-            return Manifest.load(out, openers, context=context, sender=sender).entries
-    except MedcryptError:
-        pass
+    sender, entries = None if signer is None else signer.recipient, None
+    if openers:
+        with contextlib.suppress(MedcryptError):
+            entries = Manifest.load(out, openers, context=context, sender=sender).entries
+    if entries is not None and _is_for(out / MANIFEST, recipients):
+        return entries
     if not journal.outs:
         (out / JOURNAL).unlink()
-    message = (
-        "a finished archive: to continue it, give a key that opens its manifest, and the context and signer"
-    )
+    if entries is None:
+        message = (
+            "a finished archive: to go on, give a key that opens its manifest, and the context and signer"
+        )
+    else:
+        message = (
+            "a finished archive for other recipients: rotate its keys first, then go on with the new ones"
+        )
     raise FileExistsError(errno.EEXIST, message, str(out))
+
+
+def _is_for(path: Path, recipients: Sequence[SealingKey]) -> bool:
+    """Tell whether these and nobody else are the recipients of a sealed file."""
+    with open_regular(path) as file:
+        return are_recipients(*read_header(source_of(file)), recipients)
 
 
 # ---- opening ---------------------------------------------------------------------------------------------
@@ -529,12 +605,16 @@ def decrypting(
     in_flight: int | None = None,
     context: bytes = b"",
     sender: Recipient | None = None,
+    manifest_needed: bool | None = None,
     overwrite: bool = False,
 ) -> Iterator[Outcome]:
     """Do what `decrypt_many` does, and yield what became of each file as soon as it is known."""
-    folder, out = _two_folders(folder, out, executor)
+    folder, out = two_folders(folder, out)
+    if executor is not None:  # workers may be somewhere else
+        folder, out = Path(os.path.abspath(folder)), Path(os.path.abspath(out))
     opening = _Opening(_as_tuple(key), context, sender, folder, out, overwrite)
-    return _open_all(opening, _open_one, executor, jobs, in_flight, manifest_needed=False)
+    needed = sender is not None if manifest_needed is None else manifest_needed
+    return _open_all(opening, _open_one, executor, jobs, in_flight, manifest_needed=needed)
 
 
 def verifying(
@@ -577,13 +657,17 @@ def _open_all(
         try:
             if (folder / MANIFEST).is_file():
                 manifest = Manifest.load(folder, openers, context=opening.context, sender=opening.sender)
-        except _COLLECTED as error:  # the files can be opened all the same, and are
-            loose = [(folder / MANIFEST, error)]
+        except _COLLECTED as error:
+            if manifest_needed and opening.out is not None:
+                raise
+            loose = [(folder / MANIFEST, error)]  # the files can be opened all the same, and are
         found = [
             item for item in walk(folder) if joined(item[0].relative_to(folder)) not in {MANIFEST, JOURNAL}
         ]
         expected = {} if manifest is None else manifest.by_out()
         loose = loose or list(_missing(folder, manifest, found, needed=manifest_needed))
+        if manifest_needed and manifest is None and opening.out is not None:
+            raise loose[0][1]
         number, total = 0, len(found) + len(loose)
 
         def outcome(
@@ -749,13 +833,6 @@ def _finished(
             yield task, future.result()
         except _COLLECTED as error:
             yield task, error
-
-
-def _two_folders(folder: PathLike, out: PathLike, executor: Executor | None) -> tuple[Path, Path]:
-    folder, out = two_folders(folder, out)
-    if executor is None:
-        return folder, out
-    return Path(os.path.abspath(folder)), Path(os.path.abspath(out))  # workers may be somewhere else
 
 
 def _told(outcomes: Iterable[Outcome], progress: Progress | None) -> Iterator[Outcome]:

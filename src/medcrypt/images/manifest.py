@@ -18,8 +18,9 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from medcrypt.durable import new_file
 from medcrypt.errors import AuthenticationError, FormatError
@@ -219,7 +220,7 @@ class Journal:
         Whether the archive had a manifest when the journal was begun.
     """
 
-    def __init__(self, file: BinaryIO, keys: Sequence[SealingKey], binding: bytes, *, finished: bool) -> None:
+    def __init__(self, file: FileIO, keys: Sequence[SealingKey], binding: bytes, *, finished: bool) -> None:
         self._file = file
         lines = _whole_lines(file)
         if not lines:
@@ -256,25 +257,15 @@ class Journal:
         FormatError
             The journal is damaged.
         """
-        path = folder / JOURNAL
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-        with os.fdopen(os.open(path, flags, 0o600), "r+b") as file:
-            if fcntl is not None:
-                try:
-                    fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    message = "another run is writing this archive"
-                    raise BlockingIOError(errno.EWOULDBLOCK, message, str(folder)) from None
-                except OSError:  # a file system without locks
-                    pass
+        with _opened_alone(folder / JOURNAL) as file:
             yield cls(file, keys, binding, finished=(folder / MANIFEST).is_file())
 
     def begin(self, path: str, size: int, mtime_ns: int, out: str) -> None:
         """Note that a file is about to be sealed, before anything of it appears."""
         token, _ = self._derived(path, size, mtime_ns)
+        self._append({"begin": token, "out": out}, durable=True)
         self._begun[token] = out
         self.outs.add(out)
-        self._append({"begin": token, "out": out}, durable=True)
 
     def done(self, path: str, size: int, mtime_ns: int, entry: Entry) -> None:
         """Note that a file has been sealed."""
@@ -318,10 +309,53 @@ class Journal:
                 raise FormatError("the journal is damaged")
 
     def _append(self, line: dict[str, Any], *, durable: bool) -> None:
-        self._file.write(_line(line))
-        self._file.flush()
-        if durable:
-            os.fsync(self._file.fileno())
+        end, rest = self._file.tell(), _line(line)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            if durable:
+                os.fsync(self._file.fileno())
+        except OSError:  # a full disk: half a line would spoil those that follow
+            self._file.truncate(end)
+            self._file.seek(end)
+            raise
+
+
+@contextlib.contextmanager
+def _opened_alone(path: Path) -> Iterator[FileIO]:
+    """Open the journal, unbuffered, and keep other runs out until the end.
+
+    The other run may end, and so remove its journal, after ours has opened it and before ours has the lock; then
+    there is none, or a new one.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    while True:
+        with FileIO(os.open(path, flags, 0o600), "r+") as file:
+            _lock(file, path)
+            if _is_at(file, path):
+                yield file
+                return
+
+
+def _lock(file: FileIO, path: Path) -> None:
+    """Take the lock, or raise ``BlockingIOError`` where another run has it."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when the file is closed
+    except BlockingIOError:
+        message = "another run is writing this archive"
+        raise BlockingIOError(errno.EWOULDBLOCK, message, str(path.parent)) from None
+    except OSError:  # a file system without locks
+        pass
+
+
+def _is_at(file: FileIO, path: Path) -> bool:
+    """Tell whether an open file is the one that a path names now."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _parsed_head(head: object) -> tuple[bytes, bool]:
@@ -343,7 +377,7 @@ def _root(salt: bytes, keys: Sequence[SealingKey], binding: bytes) -> bytes:
     return expand(secrets[0] if secrets else salt, info, KEY_BYTES)
 
 
-def _whole_lines(file: BinaryIO) -> list[Any]:
+def _whole_lines(file: FileIO) -> list[Any]:
     """Return the lines of a journal; what a crash has left half-written at the end is cut off."""
     data = file.read()
     whole = data.rfind(b"\n") + 1

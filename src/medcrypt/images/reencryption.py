@@ -22,7 +22,7 @@ from medcrypt.images.sources import PathLike
 from medcrypt.images.writing import SealedWriter
 from medcrypt.keys import Identity, Recipient
 
-__all__ = ["reencrypt"]
+__all__ = ["expected_sender", "reencrypt"]
 
 # Chunks in memory at a time: 4 MiB.
 _BATCH = 256
@@ -36,6 +36,7 @@ def reencrypt(
     context: bytes = b"",
     sender: Recipient | None = None,
     signer: Identity | None = None,
+    any_sender: bool = False,
     drop_signature: bool = False,
     spare_recipients: int = 3,
     threads: int | None = None,
@@ -60,9 +61,12 @@ def reencrypt(
     context
         What it is bound to, and will be.
     sender
-        Go on only if this party signed the file.
+        Go on only if this party signed the file; by default the ``signer``, where there is one, so that nobody
+        signs what somebody else has made.
     signer
         Signs the new file. The old signature cannot be kept: it covers the ciphertext.
+    any_sender
+        Sign the file whoever has signed it, or nobody.
     drop_signature
         Go on without a signer although the file is signed.
     spare_recipients, threads
@@ -73,7 +77,8 @@ def reencrypt(
     AuthenticationError
         ``old`` does not open the file, the context or sender is another, or the file was changed.
     ValueError
-        The file is signed, and there is neither a signer nor ``drop_signature``.
+        The file is signed, and there is neither a signer nor ``drop_signature``; or both a ``sender`` and
+        ``any_sender``.
 
     Examples
     --------
@@ -88,6 +93,7 @@ def reencrypt(
     ...     image[:]
     array([0, 1, 2, 3])
     """
+    sender = expected_sender(sender, signer, any_sender=any_sender)
     path = Path(path).resolve()  # of a link, the file that it names is replaced
     with locked(path) as file, open_sealed(file, old, context=context, sender=sender) as image:
         form = image._header.form
@@ -106,11 +112,21 @@ def reencrypt(
             spare_recipients,
         )
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        with new_file(path, overwrite=True, mode=mode) as target:
-            if hasattr(os, "fchmod"):  # the umask has had its part when the old file was made
-                os.fchmod(target.fileno(), mode)
+        # The umask has had its part when the old file was made.
+        with new_file(path, overwrite=True, permissions=mode) as target:
             writer = SealedWriter(target, request, threads)
             _copy(image, writer)
+
+
+def expected_sender(
+    sender: Recipient | None, signer: Identity | None, *, any_sender: bool
+) -> Recipient | None:
+    """Return who has to have signed what is sealed anew, or None where that does not matter."""
+    if sender is not None and any_sender:
+        raise ValueError("a sender and any_sender contradict each other")
+    if sender is None and signer is not None and not any_sender:
+        return signer.recipient
+    return sender
 
 
 def _copy(image: SealedImage, writer: SealedWriter) -> None:

@@ -185,6 +185,8 @@ def decrypt_regions(
     if source.dtype.str != header.dtype.str or source.shape != header.shape:
         raise AuthenticationError
     areas = _Areas.of(header)
+    if areas.overlap:  # who encrypted it did not follow the format, and left encrypted pixels out of the tag
+        raise AuthenticationError
     secrets = _Secrets.derive(file_key, header, bytes(context))
     # The copy is what is checked and what is decrypted: somebody else may be writing to the caller's array.
     pixels = np.array(source, order="C")

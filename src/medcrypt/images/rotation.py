@@ -18,7 +18,7 @@ from medcrypt.images.header import Header
 from medcrypt.images.manifest import Entry, Manifest, relative
 from medcrypt.images.reading import read_header
 from medcrypt.images.recipients import OpeningKey, SealingKey, as_recipients
-from medcrypt.images.reencryption import reencrypt
+from medcrypt.images.reencryption import expected_sender, reencrypt
 from medcrypt.images.rewrapping import rewrap
 from medcrypt.images.sealed_files import (
     JOURNAL,
@@ -46,6 +46,7 @@ def rotate(
     context: bytes = b"",
     sender: Recipient | None = None,
     signer: Identity | None = None,
+    any_sender: bool = False,
 ) -> list[Path]:
     """Give every sealed file below a folder new recipients, whatever becomes of the others.
 
@@ -63,8 +64,9 @@ def rotate(
     reencrypted
         Encrypt the pixels anew under new file keys, as `reencrypt` does: needed where the old key is lost or its
         holder is no longer trusted. Otherwise only the recipients change, as `rewrap` does.
-    context, sender, signer
-        As for `reencrypt`; only used where the pixels are encrypted anew. There, files that are signed need a signer.
+    context, sender, signer, any_sender
+        As for `reencrypt`; only used where the pixels are encrypted anew. There, files that are signed need a signer,
+        and the files and the manifest have to be the signer's own unless a ``sender`` or ``any_sender`` is given.
 
     Returns
     -------
@@ -89,7 +91,14 @@ def rotate(
     >>> images.verify_many(base / "sealed", new)
     """
     outcomes = rotating(
-        folder, old, new, reencrypted=reencrypted, context=context, sender=sender, signer=signer
+        folder,
+        old,
+        new,
+        reencrypted=reencrypted,
+        context=context,
+        sender=sender,
+        signer=signer,
+        any_sender=any_sender,
     )
     return paths_or_errors(outcomes, "given new recipients")
 
@@ -103,6 +112,7 @@ def rotating(
     context: bytes = b"",
     sender: Recipient | None = None,
     signer: Identity | None = None,
+    any_sender: bool = False,
 ) -> Iterator[Outcome]:
     """Do what `rotate` does, and yield what became of each file as soon as it is known."""
     folder, keys = Path(folder), as_recipients(new)
@@ -111,10 +121,18 @@ def rotating(
         raise ValueError("at least one key is needed that opens the files")
     if (folder / JOURNAL).is_file():
         raise FileExistsError(errno.EEXIST, "the archive is not finished: seal the rest first", str(folder))
+    sender = expected_sender(sender, signer, any_sender=any_sender)
 
     def change(path: Path) -> Path | None:
         changed = rotate_file(
-            path, openers, keys, reencrypted=reencrypted, context=context, sender=sender, signer=signer
+            path,
+            openers,
+            keys,
+            reencrypted=reencrypted,
+            context=context,
+            sender=sender,
+            signer=signer,
+            any_sender=any_sender,
         )
         return path if changed else None
 
@@ -161,13 +179,14 @@ def rotate_file(
     context: bytes = b"",
     sender: Recipient | None = None,
     signer: Identity | None = None,
+    any_sender: bool = False,
 ) -> bool:
     """Give one file new recipients as `rotate` does, and tell whether that was still to be done."""
     opener = _opener(path, old, new, also_new=reencrypted)
     if opener is None:
         return False
     if reencrypted:
-        reencrypt(path, opener, new, context=context, sender=sender, signer=signer)
+        reencrypt(path, opener, new, context=context, sender=sender, signer=signer, any_sender=any_sender)
     else:
         rewrap(path, opener, new)
     return True

@@ -49,9 +49,11 @@ __all__ = [
     "StoredName",
     "as_file",
     "each_file",
+    "link_error",
     "open_file",
     "paths_or_errors",
     "place",
+    "refuse_links",
     "restored_name",
     "seal_bytes",
     "seal_file",
@@ -406,6 +408,7 @@ def seal_folder(
         name = StoredName.of(source.relative_to(folder))
         parts = () if opaque_names else name.folders
         target = out.joinpath(*parts, sealed_name(name.filename, opaque=opaque_names))
+        refuse_links(out, target)
         target.parent.mkdir(parents=True, exist_ok=True)
         seal_file(
             source,
@@ -745,12 +748,20 @@ def walk(folder: Path) -> Iterator[tuple[Path, Exception | None]]:
         folders.sort()
         for name in sorted(names + [name for name in folders if Path(parent, name).is_symlink()]):
             path = Path(parent, name)
-            yield path, _link(path) if path.is_symlink() else None
+            yield path, link_error(path) if path.is_symlink() else None
     for error in unreadable:
         yield Path(os.fsdecode(error.filename)), error
 
 
-def _link(path: Path) -> OSError:
+def refuse_links(folder: Path, path: Path) -> None:
+    """Raise ``OSError`` if a folder between ``folder`` and ``path`` is a link: what is written would lie elsewhere."""
+    while (path := path.parent) != folder:
+        if path.is_symlink():
+            raise link_error(path)
+
+
+def link_error(path: Path) -> OSError:
+    """Return what speaks against a symbolic link."""
     return OSError(errno.ELOOP, "a symbolic link inside a folder is not followed", str(path))
 
 

@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias, overload
 
 from medcrypt.durable import new_file
 from medcrypt.errors import FormatError
+from medcrypt.images import sealed_files as files
 from medcrypt.images.header import MAGIC
 from medcrypt.images.reading import Sealed
 from medcrypt.images.recipients import OpeningKey
-from medcrypt.integrations import files, nifti_voxels
-from medcrypt.integrations.files import Keys, PathLike, SealedFile, StoredName
+from medcrypt.images.sealed_files import Keys, SealedFile, StoredName
+from medcrypt.images.sources import PathLike
+from medcrypt.integrations import nifti_voxels
 from medcrypt.keys import Identity, Recipient
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from medcrypt import images
 from medcrypt.errors import FormatError
+from medcrypt.images import sealed_files as files
 from medcrypt.images.cobblestone import CHUNK, OVERHEAD, SEALED_CHUNK, TAG
 from medcrypt.images.recipients import OpeningKey
-from medcrypt.integrations import files
-from medcrypt.integrations.files import Keys
+from medcrypt.images.sealed_files import Keys
 from medcrypt.keys import Identity, Recipient
 
 __all__ = ["Layout", "parse_header", "seal_voxels", "unseal_voxels"]

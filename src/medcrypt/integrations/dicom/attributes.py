@@ -23,6 +23,7 @@ import numpy as np
 from medcrypt import images
 from medcrypt.errors import AuthenticationError, FormatError, InvalidKeyError
 from medcrypt.images.recipients import OpeningKey
+from medcrypt.images.sealed_files import Keys
 from medcrypt.integrations.dicom import block, cms
 from medcrypt.integrations.dicom.dummies import dummy, vr_of
 from medcrypt.integrations.dicom.layout import pixel_value
@@ -38,7 +39,6 @@ from medcrypt.integrations.dicom.parsing import (
 )
 from medcrypt.integrations.dicom.remainder import Remainder
 from medcrypt.integrations.dicom.signatures import Sender, Signer, sign, verify
-from medcrypt.integrations.files import Keys
 from medcrypt.keys import Identity, Recipient
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from medcrypt.errors import FormatError
+from medcrypt.images import sealed_files as files
 from medcrypt.images.recipients import OpeningKey
-from medcrypt.integrations import files
 from medcrypt.integrations.dicom.parsing import damage_is_a_format_error, tags_of
 from medcrypt.keys import Recipient
 

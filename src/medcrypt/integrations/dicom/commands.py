@@ -189,7 +189,7 @@ def _decrypt_parts(args: argparse.Namespace) -> None:
 def _each(args: argparse.Namespace, done: str, work: Callable[[Path], bytes]) -> None:
     """Write what becomes of a file, or of each file of a folder."""
     from medcrypt.durable import new_file
-    from medcrypt.integrations import files
+    from medcrypt.images import sealed_files as files
 
     def write(source: Path, target: Path) -> Path:
         result = work(source)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from medcrypt.errors import FormatError, MedcryptError
-from medcrypt.integrations.files import PathLike
+from medcrypt.images.sources import PathLike
 
 if TYPE_CHECKING:
     import pydicom

@@ -25,6 +25,7 @@ import numpy as np
 from medcrypt import images
 from medcrypt.errors import AuthenticationError, FormatError
 from medcrypt.images.recipients import OpeningKey
+from medcrypt.images.sealed_files import Keys
 from medcrypt.integrations.dicom import block
 from medcrypt.integrations.dicom.dummies import vr_of
 from medcrypt.integrations.dicom.layout import (
@@ -48,7 +49,6 @@ from medcrypt.integrations.dicom.parsing import (
     transfer_syntax,
 )
 from medcrypt.integrations.dicom.remainder import Remainder
-from medcrypt.integrations.files import Keys
 from medcrypt.keys import Identity, Recipient
 
 if TYPE_CHECKING:

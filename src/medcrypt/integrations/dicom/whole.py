@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
 from medcrypt.durable import new_file
 from medcrypt.errors import FormatError
+from medcrypt.images import sealed_files as files
 from medcrypt.images.reading import Sealed
 from medcrypt.images.recipients import OpeningKey
-from medcrypt.integrations import files
+from medcrypt.images.sealed_files import Keys, SealedFile, StoredName
+from medcrypt.images.sources import PathLike
 from medcrypt.integrations.dicom.parsing import DEFLATED, need_pydicom, quiet, read_file_meta
-from medcrypt.integrations.files import Keys, PathLike, SealedFile, StoredName
 from medcrypt.keys import Identity, Recipient
 
 if TYPE_CHECKING:
