@@ -1,7 +1,7 @@
 """medcrypt: a small cryptographic core for privacy-preserving medical imaging.
 
-`images` seals arrays and files, `paillier` adds what nobody can read, `dp` tells what a release costs. Keys
-and errors are here at the front door.
+`images` seals arrays and files, `paillier` adds what nobody can read, `dp` tells what a release costs, and
+`aggregation` lets many parties add up what none of them shows. Keys and errors are here at the front door.
 """
 
 import importlib
@@ -33,6 +33,7 @@ __all__ = [
     "ProtocolError",
     "Recipient",
     "SecretKey",
+    "aggregation",
     "dp",
     "errors",
     "images",
@@ -40,12 +41,12 @@ __all__ = [
     "paillier",
 ]
 
-_PILLARS = ("dp", "images", "paillier")
+_ROOMS = ("aggregation", "dp", "images", "paillier")
 
 
 def __getattr__(name: str) -> ModuleType | str:
-    """Import a pillar when it is first used, so that none pays for the others."""
-    if name in _PILLARS:
+    """Import a room when it is first used, so that none pays for the others."""
+    if name in _ROOMS:
         return importlib.import_module(f"medcrypt.{name}")
     if name == "__version__":
         return importlib.metadata.version("medcrypt")

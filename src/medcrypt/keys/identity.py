@@ -53,7 +53,7 @@ class Recipient:
         )
         self._verifying = checked_bytes(verifying, KEY_BYTES, "an Ed25519 public key")
         self._kem.check(self._sealing)
-        _check_verifying(self._verifying)
+        check_verifying_key(self._verifying)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -302,7 +302,7 @@ def _length(data: object) -> int:
     return len(data) if isinstance(data, bytes | bytearray | memoryview) else 0
 
 
-def _check_verifying(data: bytes) -> None:
+def check_verifying_key(data: bytes) -> None:
     """Refuse an Ed25519 public key that is no point of the curve or has small order."""
     from Crypto.Signature import eddsa
 
