@@ -25,12 +25,22 @@ from zarr.core.sync import sync
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 from zarr.testing.store import StoreTests
 
-from medcrypt import AuthenticationError, FormatError, InvalidKeyError, SecretKey, images
-from medcrypt.integrations.codec_keys import ENVIRONMENT
+from medcrypt import (
+    AuthenticationError,
+    FormatError,
+    Identity,
+    InvalidKeyError,
+    Passphrase,
+    SecretKey,
+    images,
+)
+from medcrypt.integrations.codec_keys import ENVIRONMENT, find_key
 from medcrypt.integrations.zarr import EncryptedStore, register_key
 from medcrypt.integrations.zarr_log import Contents, Record
 
 KEY = SecretKey.from_bytes(bytes(range(32)))
+ALICE = Identity.from_bytes(bytes(range(64)))
+BOB = Identity.from_bytes(bytes(range(1, 65)))
 CHUNK = images.cobblestone.CHUNK
 
 
@@ -270,9 +280,104 @@ def test_a_wrong_key_is_refused_when_the_store_is_opened() -> None:
         take(EncryptedStore(memory, SecretKey.generate()), "a")
     state = raw(memory)
     other = SecretKey.generate()
-    state["medcrypt"] = state["medcrypt"][:16] + other.fingerprint + state["medcrypt"][24:]
+    state["medcrypt"] = state["medcrypt"].replace(KEY.fingerprint, other.fingerprint)
     with pytest.raises(AuthenticationError):
         take(EncryptedStore(holding(state), other), "a")
+
+
+def test_every_recipient_opens_the_store_and_nobody_else() -> None:
+    memory, everybody = MemoryStore(), [KEY, ALICE.recipient, BOB.recipient]
+    put(EncryptedStore(memory, ALICE, recipients=everybody), "a", b"1")
+    for key in (KEY, ALICE, BOB):
+        store = EncryptedStore(memory, key)
+        assert take(store, "a") == b"1"
+        assert store.recipients == tuple(
+            (kind, one.fingerprint.hex())
+            for kind, one in zip(("secret-key", "x25519", "x25519"), everybody, strict=True)
+        )
+        assert take(EncryptedStore(memory, key, recipients=reversed(everybody)), "a") == b"1"
+    with pytest.raises(AuthenticationError):
+        take(EncryptedStore(memory, Identity.generate()), "a")
+    with pytest.raises(ValueError, match="other recipients"):
+        take(EncryptedStore(memory, KEY, recipients=[KEY, ALICE.recipient]), "a")
+
+
+def test_an_identity_alone_makes_a_store_for_its_recipient() -> None:
+    memory = MemoryStore()
+    put(EncryptedStore(memory, ALICE), "a", b"1")
+    assert take(EncryptedStore(memory, ALICE), "a") == b"1"
+    assert EncryptedStore(memory, ALICE).recipients == (("x25519", ALICE.fingerprint.hex()),)
+
+
+def test_recipients_come_and_go_without_touching_a_value() -> None:
+    memory, store = filled(a=b"1", b=bytes(70_000))
+    before = raw(memory)
+    store.add_recipient(ALICE.recipient)
+    assert take(EncryptedStore(memory, ALICE), "a") == b"1"
+    EncryptedStore(memory, ALICE).remove_recipient(KEY)
+    with pytest.raises(AuthenticationError):
+        take(EncryptedStore(memory, KEY), "a")
+    assert take(store, "a") == b"1"  # open already: that is no revocation
+    with pytest.raises(AuthenticationError):
+        store.rewrap(KEY)
+    EncryptedStore(memory, ALICE).rewrap([KEY])
+    assert take(EncryptedStore(memory, KEY), "b") == bytes(70_000)
+    after = raw(memory)
+    assert before.pop("medcrypt") != after.pop("medcrypt")
+    assert before == after
+    for wrong in (lambda: store.remove_recipient(KEY), lambda: store.remove_recipient(ALICE)):
+        with pytest.raises(ValueError, match="recipient"):
+            wrong()
+    many = [Identity.generate().recipient for _ in range(5)]
+    with pytest.raises(ValueError, match="room"):
+        store.add_recipient(many)
+    with pytest.raises(ValueError, match="read-only"):
+        EncryptedStore(memory, KEY, read_only=True).add_recipient(many[0])
+
+
+def test_the_recipients_of_another_store_do_not_open_this_one() -> None:
+    one, two = filled(a=b"1")[0], filled(a=b"1")[0]
+    for place in (16, 32):  # the slot alone, and the store id with it
+        state = raw(one)
+        state["medcrypt"] = state["medcrypt"][:place] + raw(two)["medcrypt"][place:]
+        if place == 16:
+            state["medcrypt"] = raw(two)["medcrypt"]
+        with pytest.raises(AuthenticationError):
+            take(EncryptedStore(holding(state), KEY), "a")
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"key": Passphrase("six words")}, TypeError),
+        ({"key": ALICE.recipient}, TypeError),
+        ({"recipients": ALICE}, TypeError),
+        ({"recipients": []}, ValueError),
+        ({"recipients": [ALICE.recipient]}, ValueError),
+        ({"recipients": Passphrase("six words")}, ValueError),
+        ({"spare_recipients": -1}, ValueError),
+    ],
+)
+def test_recipients_that_make_no_sense_are_refused(options: dict[str, Any], error: type[Exception]) -> None:
+    memory = MemoryStore()
+    with pytest.raises(error):
+        put(EncryptedStore(memory, **{"key": KEY, **options}), "a", b"1")
+    assert not raw(memory)
+
+
+def test_an_identity_is_found_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = MemoryStore()
+    store = EncryptedStore(memory, ALICE)
+    put(store, "a", b"1")
+    blob = pickle.dumps(EncryptedStore(LocalStore(tmp_path / "s"), ALICE))
+    assert ALICE.to_bytes()[:32] not in blob
+    with register_key(ALICE):
+        assert take(EncryptedStore(memory, ALICE.fingerprint.hex()), "a") == b"1"
+    ALICE.save(tmp_path / "alice.key")
+    monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "alice.key"))
+    assert take(EncryptedStore(memory, ALICE.fingerprint.hex()), "a") == b"1"
+    with pytest.raises(InvalidKeyError, match="identity"):
+        find_key(ALICE.fingerprint.hex())
 
 
 def test_a_store_that_holds_something_else_is_not_taken_over() -> None:

@@ -20,9 +20,8 @@ from typing import BinaryIO, TypeAlias
 
 from medcrypt.errors import AuthenticationError
 from medcrypt.images import recipients
-from medcrypt.images.header import Header
 from medcrypt.images.reading import read_header
-from medcrypt.images.recipients import OpeningKey, SealingKey, Stanza
+from medcrypt.images.recipients import OpeningKey, Sealed, SealingKey, Stanza
 from medcrypt.images.sources import FileSource, PathLike
 from medcrypt.keys import Identity, Passphrase, Recipient, SecretKey
 from medcrypt.keys.secret import FINGERPRINT_BYTES
@@ -35,7 +34,8 @@ except ImportError:  # Windows
 __all__ = ["add_recipient", "remove_recipient", "rewrap"]
 
 Named: TypeAlias = SecretKey | Recipient | Identity | bytes | str
-Change: TypeAlias = Callable[[Header, bytes, Sequence[Stanza]], Sequence[Stanza]]
+# What is to become of the recipients: of what they belong to, its file key, and the present ones.
+Change: TypeAlias = Callable[[Sealed, bytes, Sequence[Stanza]], Sequence[Stanza]]
 
 
 def rewrap(path: PathLike, old: OpeningKey, new: SealingKey | Iterable[SealingKey]) -> None:
@@ -72,12 +72,7 @@ def rewrap(path: PathLike, old: OpeningKey, new: SealingKey | Iterable[SealingKe
     ...     image[:]
     array([0, 1, 2, 3])
     """
-    keys = recipients.as_recipients(new)
-
-    def replaced(header: Header, file_key: bytes, _stanzas: Sequence[Stanza]) -> Sequence[Stanza]:
-        return [recipients.make_stanza(header, file_key, key) for key in keys]
-
-    _change(path, old, replaced)
+    change_recipients(path, old, replaced_by(new))
 
 
 def add_recipient(path: PathLike, key: OpeningKey, new: SealingKey | Iterable[SealingKey]) -> None:
@@ -116,22 +111,7 @@ def add_recipient(path: PathLike, key: OpeningKey, new: SealingKey | Iterable[Se
     ...     image[:]
     array([0, 1, 2, 3])
     """
-    keys = recipients.as_recipients(new)
-    if any(isinstance(one, Passphrase) for one in keys):
-        raise ValueError("a passphrase must be the only recipient: it would weaken the others")
-
-    def extended(header: Header, file_key: bytes, stanzas: Sequence[Stanza]) -> Sequence[Stanza]:
-        if any(stanza.is_passphrase for stanza in stanzas):
-            raise ValueError("the file is sealed for a passphrase, which must be the only recipient")
-        wrapped = {
-            (stanza.kind, stanza.fingerprint): stanza
-            for stanza in (recipients.make_stanza(header, file_key, one) for one in keys)
-        }
-        # In its old place where there is one; the rest, in their order, behind.
-        kept = [wrapped.pop((stanza.kind, stanza.fingerprint), stanza) for stanza in stanzas]
-        return [*kept, *wrapped.values()]
-
-    _change(path, key, extended)
+    change_recipients(path, key, extended_by(new))
 
 
 def remove_recipient(path: PathLike, key: OpeningKey, recipient: Named) -> None:
@@ -169,17 +149,52 @@ def remove_recipient(path: PathLike, key: OpeningKey, recipient: Named) -> None:
     >>> [kind for kind, fingerprint in images.inspect(path).recipients]
     ['x25519']
     """
+    change_recipients(path, key, shortened_by(recipient))
+
+
+def replaced_by(new: SealingKey | Iterable[SealingKey]) -> Change:
+    """Return the change that `rewrap` makes."""
+    keys = recipients.as_recipients(new)
+
+    def replaced(header: Sealed, file_key: bytes, _stanzas: Sequence[Stanza]) -> Sequence[Stanza]:
+        return [recipients.make_stanza(header, file_key, key) for key in keys]
+
+    return replaced
+
+
+def extended_by(new: SealingKey | Iterable[SealingKey]) -> Change:
+    """Return the change that `add_recipient` makes."""
+    keys = recipients.as_recipients(new)
+    if any(isinstance(one, Passphrase) for one in keys):
+        raise ValueError("a passphrase must be the only recipient: it would weaken the others")
+
+    def extended(header: Sealed, file_key: bytes, stanzas: Sequence[Stanza]) -> Sequence[Stanza]:
+        if any(stanza.is_passphrase for stanza in stanzas):
+            raise ValueError("it is sealed for a passphrase, which must be the only recipient")
+        wrapped = {
+            (stanza.kind, stanza.fingerprint): stanza
+            for stanza in (recipients.make_stanza(header, file_key, one) for one in keys)
+        }
+        # In its old place where there is one; the rest, in their order, behind.
+        kept = [wrapped.pop((stanza.kind, stanza.fingerprint), stanza) for stanza in stanzas]
+        return [*kept, *wrapped.values()]
+
+    return extended
+
+
+def shortened_by(recipient: Named) -> Change:
+    """Return the change that `remove_recipient` makes."""
     fingerprint = _fingerprint(recipient)
 
-    def shortened(_header: Header, _file_key: bytes, stanzas: Sequence[Stanza]) -> Sequence[Stanza]:
+    def shortened(_header: Sealed, _file_key: bytes, stanzas: Sequence[Stanza]) -> Sequence[Stanza]:
         kept = [stanza for stanza in stanzas if stanza.fingerprint != fingerprint]
         if len(kept) == len(stanzas):
-            raise ValueError(f"the file has no recipient with the fingerprint {fingerprint.hex()}")
+            raise ValueError(f"there is no recipient with the fingerprint {fingerprint.hex()}")
         if not kept:
-            raise ValueError("this is the only recipient: nobody could open the file any more")
+            raise ValueError("this is the only recipient: nobody could open it any more")
         return kept
 
-    _change(path, key, shortened)
+    return shortened
 
 
 def opener_of(path: PathLike, keys: Iterable[OpeningKey]) -> OpeningKey:
@@ -199,7 +214,7 @@ def opener_of(path: PathLike, keys: Iterable[OpeningKey]) -> OpeningKey:
     raise AuthenticationError
 
 
-def _change(path: PathLike, key: OpeningKey, change: Change) -> None:
+def change_recipients(path: PathLike, key: OpeningKey, change: Change) -> None:
     """Write the changed recipients into the slot that is not in use, then erase the other."""
     with locked(path) as file:
         header, area = read_header(FileSource(file, owned=False))

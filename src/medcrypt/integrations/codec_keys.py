@@ -18,16 +18,26 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 from medcrypt.errors import InvalidKeyError
-from medcrypt.keys import SecretKey
+from medcrypt.keys import Identity, Recipient, SecretKey
+from medcrypt.keys.references import resolve
 
-__all__ = ["ENVIRONMENT", "KeyRegistration", "find_key", "key_id", "register_key"]
+__all__ = [
+    "ENVIRONMENT",
+    "HeldKey",
+    "KeyRegistration",
+    "find_key",
+    "find_opening_key",
+    "key_id",
+    "register_key",
+]
 
 ENVIRONMENT = "MEDCRYPT_KEY_FILE"
 PathLike: TypeAlias = str | os.PathLike[str]
-Resolver: TypeAlias = Callable[[str], SecretKey | None]
+HeldKey: TypeAlias = SecretKey | Identity
+Resolver: TypeAlias = Callable[[str], HeldKey | None]
 
 
-def key_id(key: SecretKey | str) -> str:
+def key_id(key: HeldKey | Recipient | str) -> str:
     """Return the id of a key: its fingerprint, 16 hexadecimal digits, which does not reveal it.
 
     Raises
@@ -40,10 +50,10 @@ def key_id(key: SecretKey | str) -> str:
     >>> key_id(SecretKey.from_bytes(bytes(range(32))))
     '669e43bda5f9512a'
     """
-    if isinstance(key, SecretKey):
+    if isinstance(key, SecretKey | Identity | Recipient):
         return key.fingerprint.hex()
     if not isinstance(key, str):
-        raise TypeError(f"the key must be a SecretKey or the id of one, not {type(key).__name__}")
+        raise TypeError(f"a key or the id of one is needed, not {type(key).__name__}")
     if len(key) != 16 or not set(key) <= set("0123456789abcdef"):
         raise ValueError("a key id has 16 hexadecimal digits in lower case")
     return key
@@ -75,14 +85,15 @@ class KeyRegistration:
 _registered: dict[KeyRegistration, Resolver] = {}
 
 
-def register_key(key: SecretKey | PathLike | Resolver) -> KeyRegistration:
+def register_key(key: HeldKey | PathLike | Resolver) -> KeyRegistration:
     """Make a key known to the codecs and stores of this process.
 
     Parameters
     ----------
     key
-        A `SecretKey`; the path of its file, which is read when it is first needed; or a function that gets a
-        key id and returns that key, or None. The function is called for each chunk, from several threads.
+        A `SecretKey`, or an `Identity` for stores that are sealed for its recipient; the path of its file, which is
+        read when it is first needed; or a function that gets a key id and returns that key, or None. The function is
+        called for each chunk, from several threads.
 
     Returns
     -------
@@ -99,25 +110,39 @@ def register_key(key: SecretKey | PathLike | Resolver) -> KeyRegistration:
     Traceback (most recent call last):
     medcrypt.errors.InvalidKeyError: no key with the id 669e43bda5f9512a is known: register it, ...
     """
-    if isinstance(key, SecretKey):
+    if isinstance(key, SecretKey | Identity):
         return KeyRegistration(lambda _: key)
     if isinstance(key, str | os.PathLike):
         return KeyRegistration(_KeyFiles((key,)))
     if not callable(key):
-        raise TypeError(f"a SecretKey, a path or a function is needed, not {type(key).__name__}")
+        raise TypeError(f"a SecretKey, an Identity, a path or a function is needed, not {type(key).__name__}")
     return KeyRegistration(_asked(key))
 
 
 def find_key(wanted: str) -> SecretKey:
-    """Return the key with an id.
+    """Return the secret key with an id.
 
     Raises
     ------
     InvalidKeyError
         It is not known here, or what should give it gives something else.
     """
-    for resolve in (*reversed(tuple(_registered.values())), _environment):
-        key = resolve(wanted)
+    key = find_opening_key(wanted)
+    if not isinstance(key, SecretKey):
+        raise InvalidKeyError(f"the key with the id {wanted} is an identity, and a codec needs a secret key")
+    return key
+
+
+def find_opening_key(wanted: str) -> HeldKey:
+    """Return the secret key or the identity with an id.
+
+    Raises
+    ------
+    InvalidKeyError
+        As for `find_key`.
+    """
+    for ask in (*reversed(tuple(_registered.values())), _environment):
+        key = ask(wanted)
         if key is not None and key_id(key) == wanted:
             return key
     raise InvalidKeyError(
@@ -128,13 +153,13 @@ def find_key(wanted: str) -> SecretKey:
 def _asked(function: Resolver) -> Resolver:
     """Hold a caller's function to its word: another key than the one asked for is a mistake, not a miss."""
 
-    def resolve(wanted: str) -> SecretKey | None:
+    def asked(wanted: str) -> HeldKey | None:
         key = function(wanted)
-        if key is not None and (not isinstance(key, SecretKey) or key_id(key) != wanted):
+        if key is not None and (not isinstance(key, SecretKey | Identity) or key_id(key) != wanted):
             raise InvalidKeyError(f"the function that was asked for the key {wanted} returned something else")
         return key
 
-    return resolve
+    return asked
 
 
 class _KeyFiles:
@@ -142,16 +167,16 @@ class _KeyFiles:
 
     def __init__(self, paths: tuple[PathLike, ...]) -> None:
         self.paths = paths
-        self._keys: dict[str, SecretKey] | None = None
+        self._keys: dict[str, HeldKey] | None = None
 
-    def __call__(self, wanted: str) -> SecretKey | None:
+    def __call__(self, wanted: str) -> HeldKey | None:
         if self._keys is None:
-            keys = [SecretKey.load(path) for path in self.paths]
-            self._keys = {key_id(key): key for key in keys}
+            keys = [resolve(path) for path in self.paths]
+            self._keys = {key_id(key): key for key in keys if isinstance(key, SecretKey | Identity)}
         return self._keys.get(wanted)
 
 
-def _environment(wanted: str) -> SecretKey | None:
+def _environment(wanted: str) -> HeldKey | None:
     """Look in the files that the environment names at this moment."""
     global _named  # noqa: PLW0603 - what was read stays read while the variable keeps its value
     paths = tuple(path for path in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if path)

@@ -1,4 +1,4 @@
-"""A Zarr store whose values, names and history are sealed under one key.
+"""A Zarr store whose values, names and history are sealed, for one or more recipients.
 
 Each value is an object of its own under a random name, encrypted and bound to its path. Which object holds which
 path is written down in a chain of sealed records (`medcrypt.integrations.zarr_log`): a value that was swapped,
@@ -8,9 +8,7 @@ renamed, changed, taken away or replaced by an older one is refused. Bytes: ``do
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import struct
 import weakref
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -32,20 +30,19 @@ from zarr.core.sync import sync
 from medcrypt.errors import AuthenticationError, FormatError
 from medcrypt.images import cobblestone
 from medcrypt.images.cobblestone import CHUNK, OVERHEAD, SEALED_CHUNK
-from medcrypt.integrations.codec_keys import find_key, key_id
+from medcrypt.images.recipients import SealingKey, as_recipients
+from medcrypt.images.rewrapping import Change, Named, extended_by, replaced_by, shortened_by
+from medcrypt.integrations.codec_keys import HeldKey, find_opening_key, key_id
+from medcrypt.integrations.zarr_header import StoreHeader
 from medcrypt.integrations.zarr_log import LONGEST_PATH, Changes, Contents, Entry, Record
-from medcrypt.keys import SecretKey
-from medcrypt.keys.derivation import SALT_BYTES, expand
-from medcrypt.keys.secret import FINGERPRINT_BYTES, KEY_BYTES
+from medcrypt.keys import Identity, Passphrase, SecretKey
+from medcrypt.keys.derivation import SALT_BYTES
 
 __all__ = ["EncryptedStore"]
 
 Bytes = cobblestone.Bytes
 
 _HEADER_NAME = "medcrypt"
-_HEADER = struct.Struct(f"<8scB6x{FINGERPRINT_BYTES}s16s")  # magic, kind, version, fingerprint, store id
-_MAGIC, _KIND, _VERSION = b"MEDCRYPT", b"Z", 1
-_LABEL_KEY = b"medcrypt/v1/zarr-store"
 _LABEL_VALUE = b"medcrypt/v1/zarr-value"
 _RECORD_NAME = re.compile(r"log/([0-9a-f]{16})")
 _TOKEN = re.compile(r"([0-9a-f]{32})-([0-9]{1,19})-([0-9a-f]{48})")
@@ -60,7 +57,13 @@ class EncryptedStore(Store):
         The store to put things into. It has to be able to list. If it is empty and writable, it becomes an
         encrypted store; otherwise it has to be one.
     key
-        A `SecretKey`, or its id where the key is known by `register_key` or ``MEDCRYPT_KEY_FILE``.
+        A `SecretKey` or `Identity` of one of the recipients, or its id where the key is known by `register_key` or
+        ``MEDCRYPT_KEY_FILE``.
+    recipients
+        Who can open a store that is to be made: secret keys and recipients, ``key`` among them. By default the key
+        alone. A store that is there keeps its recipients, see `rewrap`: others are a ``ValueError``.
+    spare_recipients
+        How many more a new store shall have room for.
     read_only
         Refuse to write, even where the underlying store could.
     at_least
@@ -79,7 +82,7 @@ class EncryptedStore(Store):
     Notes
     -----
     *What remains visible* to whoever sees the underlying store: how many values there are, how long each is,
-    when each was written, and the fingerprint of the key. Paths, metadata documents and attributes are not.
+    when each was written, and the fingerprints of the recipients. Paths, metadata documents and attributes are not.
 
     *Rollback.* An older value in place of a newer one is refused. The whole store put back to what it was at an
     earlier time is consistent in itself, and nothing inside it can tell; a handle that is open refuses it, and
@@ -90,6 +93,10 @@ class EncryptedStore(Store):
     with any other store let one process write at a time. When a write returns, it is durable as far as the
     underlying store is; writes that wait for each other share a record. A crash loses nothing that was written
     and leaves at most objects that nobody refers to, for `vacuum`.
+
+    *Recipients* come and go without touching a value: `add_recipient`, `remove_recipient`, `rewrap`. Who has been
+    able to open the store can have kept its file key: only a new store makes that useless. Each replaces one small
+    object, so let one process do it at a time, on a store whose ``set`` is atomic, as those named above are.
 
     *Pickling* stores the id of the key, never the key: a process that opens the pickle has to know the key.
 
@@ -108,7 +115,14 @@ class EncryptedStore(Store):
     supports_listing = True
 
     def __init__(
-        self, store: Store, key: SecretKey | str, *, read_only: bool = False, at_least: str | None = None
+        self,
+        store: Store,
+        key: HeldKey | str,
+        *,
+        recipients: SealingKey | Iterable[SealingKey] | None = None,
+        spare_recipients: int = 3,
+        read_only: bool = False,
+        at_least: str | None = None,
     ) -> None:
         if not isinstance(store, Store):
             raise TypeError(f"a Zarr store is needed, not {type(store).__name__}")
@@ -118,10 +132,15 @@ class EncryptedStore(Store):
             raise ValueError("an encrypted store needs a store that can list")
         super().__init__(read_only=read_only or store.read_only)
         self._store = store
-        self._key = key if isinstance(key, SecretKey) else None
+        if not isinstance(key, SecretKey | Identity | str):
+            raise TypeError(f"a SecretKey, an Identity or the id of one is needed, not {type(key).__name__}")
+        self._key = None if isinstance(key, str) else key
         self._key_id = key_id(key)
+        self._recipients = None if recipients is None else as_recipients(recipients)
+        self._spare = spare_recipients
         self._at_least = None if at_least is None else _Pin.of(at_least)
-        self._store_id = self._value_key = b""
+        self._header: StoreHeader | None = None
+        self._value_key = b""
         self._contents = Contents()
         self._queues: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Queue] = (
             weakref.WeakKeyDictionary()
@@ -180,13 +199,13 @@ class EncryptedStore(Store):
         if self._is_open:
             return
         await self._store._ensure_open()
-        key = self._key or find_key(self._key_id)
-        header = await self._object(_HEADER_NAME)
-        if header is None:
-            header = await self._create(key)
-        self._store_id = _parse_header(header, key)
-        self._value_key = expand(key.to_bytes(), _LABEL_KEY + self._store_id, KEY_BYTES)
-        contents = await self._load()
+        key = self._key or find_opening_key(self._key_id)
+        header = await self._stored_header() or await self._create(key)
+        self._value_key = await asyncio.to_thread(lambda: header.store_key(header.open(key)))
+        if self._recipients is not None and not header.is_for(self._recipients):
+            raise ValueError("the store has other recipients: open it without, then rewrap it")
+        self._header = header
+        contents = await self._load(header.store_id)
         if not self._is_open:  # another coroutine may have been faster, and have written since
             self._key, self._contents, self._is_open = key, contents, True
 
@@ -195,7 +214,11 @@ class EncryptedStore(Store):
         super().close()
         self._store.close()
 
-    async def _create(self, key: SecretKey) -> Bytes:
+    async def _stored_header(self) -> StoreHeader | None:
+        stored = await self._object(_HEADER_NAME)
+        return None if stored is None else StoreHeader.parse(stored.tobytes())
+
+    async def _create(self, key: HeldKey) -> StoreHeader:
         """Make an empty store an encrypted one; another process may be doing the same."""
         # A name that begins like the header's is the header of another process, perhaps half-written yet.
         async for name in self._store.list():
@@ -205,16 +228,64 @@ class EncryptedStore(Store):
             raise FormatError(
                 "the store is empty: it can become an encrypted store only where it can be written"
             )
-        header = _HEADER.pack(_MAGIC, _KIND, _VERSION, key.fingerprint, os.urandom(16))
-        await self._store.set_if_not_exists(_HEADER_NAME, HostBuffer.from_bytes(header))
-        stored = await self._object(_HEADER_NAME)
+        own = key.recipient if isinstance(key, Identity) else key
+        keys = self._recipients or (own,)
+        if own.fingerprint not in {one.fingerprint for one in keys if not isinstance(one, Passphrase)}:
+            raise ValueError("the key has to be that of one of the recipients")
+        header = StoreHeader.create(keys, self._spare)
+        await self._store.set_if_not_exists(_HEADER_NAME, HostBuffer.from_bytes(header.to_bytes()))
+        stored = await self._stored_header()
         if stored is None:
             raise FormatError("the underlying store does not keep what is written")
         return stored
 
+    # --- who can open it ----------------------------------------------------------------------------------
+
+    @property
+    def recipients(self) -> tuple[tuple[str, str], ...]:
+        """Kind and fingerprint of each recipient, as `medcrypt.images.inspect` shows those of a file."""
+        sync(self._ensure_open())
+        return tuple((stanza.name, stanza.fingerprint.hex()) for stanza in self._opened_header.stanzas())
+
+    def rewrap(self, new: SealingKey | Iterable[SealingKey]) -> None:
+        """Replace all recipients, as `medcrypt.images.rewrap` does for a file; no value is touched.
+
+        A handle that is open goes on working, whoever goes.
+
+        Raises
+        ------
+        ValueError
+            More recipients than the store has room for (``spare_recipients``), or the store is read-only.
+        """
+        sync(self._change_header(replaced_by(new)))
+
+    def add_recipient(self, new: SealingKey | Iterable[SealingKey]) -> None:
+        """Let somebody else open the store too, as `medcrypt.images.add_recipient` does for a file."""
+        sync(self._change_header(extended_by(new)))
+
+    def remove_recipient(self, recipient: Named) -> None:
+        """Take a recipient away, as `medcrypt.images.remove_recipient` does for a file. This is no revocation."""
+        sync(self._change_header(shortened_by(recipient)))
+
+    async def _change_header(self, change: Change) -> None:
+        self._check_writable()
+        await self._ensure_open()
+        key, header = self._key, await self._stored_header()
+        if key is None or header is None or header.store_id != self._opened_header.store_id:
+            raise AuthenticationError
+        header = await asyncio.to_thread(header.changed, key, change)
+        await self._store.set(_HEADER_NAME, HostBuffer.from_bytes(header.to_bytes()))
+        self._header, self._recipients = header, None
+
+    @property
+    def _opened_header(self) -> StoreHeader:
+        if self._header is None:
+            raise ValueError("store is not open")
+        return self._header
+
     # --- the chain of records -----------------------------------------------------------------------------
 
-    async def _load(self) -> Contents:
+    async def _load(self, store_id: bytes) -> Contents:
         """Read the chain from its last complete record on."""
         versions = await self._versions()
         if not versions:
@@ -227,7 +298,7 @@ class EncryptedStore(Store):
             if self._at_least is not None:
                 self._at_least.check(record.version, salt)
         if self._at_least is not None:
-            self._at_least.check_end(self._store_id, contents.version)
+            self._at_least.check_end(store_id, contents.version)
         return contents
 
     async def _versions(self) -> Sequence[int]:
@@ -265,7 +336,7 @@ class EncryptedStore(Store):
 
     async def _reload(self) -> None:
         """Read the chain anew; an older one than is known here is refused."""
-        contents = await self._load()
+        contents = await self._load(self._opened_header.store_id)
         if contents.version < self._contents.version:
             raise AuthenticationError
         self._contents = contents
@@ -507,7 +578,7 @@ class EncryptedStore(Store):
         return None if found is None else np.ascontiguousarray(found.as_numpy_array())
 
     def _pin(self) -> _Pin:
-        return _Pin(self._store_id, self._contents.version, self._contents.salt)
+        return _Pin(self._opened_header.store_id, self._contents.version, self._contents.salt)
 
 
 @dataclass(eq=False, slots=True)
@@ -554,20 +625,6 @@ class _Pin:
 
     def __str__(self) -> str:
         return f"{self.store_id.hex()}-{self.version}-{self.salt.hex()}"
-
-
-def _parse_header(header: Bytes, key: SecretKey) -> bytes:
-    """Return the store's id."""
-    if header.size != _HEADER.size:
-        raise FormatError("not an encrypted store")
-    magic, kind, version, fingerprint, store_id = _HEADER.unpack(header.tobytes())
-    if (magic, kind) != (_MAGIC, _KIND) or any(header[10:16]):
-        raise FormatError("not an encrypted store")
-    if version != _VERSION:
-        raise FormatError(f"an encrypted store of version {version}; this medcrypt knows version {_VERSION}")
-    if fingerprint != key.fingerprint:
-        raise AuthenticationError
-    return bytes(store_id)
 
 
 def _folder(prefix: str) -> str:
