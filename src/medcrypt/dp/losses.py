@@ -1,0 +1,129 @@
+"""Privacy losses: what one mechanism contributes to the contour integral, in one direction.
+
+A mechanism with a dominating pair (P, Q) has the loss L = log dP/dQ under P. The accountant composes losses
+and knows three continuous ones by formula (`GaussianLoss`, `LaplaceLoss`, `SampledGaussianLoss`); every other
+mechanism states its loss as a `DiscreteLoss`, a list of points with certified errors. `pair` maps an event to
+the losses of both directions, ``(removing, adding)``; they are the same object where the mechanism is
+symmetric, which lets the accountant skip one of the two.
+
+To teach the accountant a new event, return its two losses from `pair`. A `DiscreteLoss` promises:
+
+* under P the loss equals ``losses[j]``, up to ``loss_error`` absolute, with the mass exp(log_masses[j]), up to
+  the factor 1 +- ``mass_error``;
+* it is infinite with mass ``infinity``: exactly that of randomised responses that reveal (`ApproximateDP`);
+* what the list leaves out has a mass of at most ``missing`` under P. An upper bound counts it as infinite, a
+  lower bound does not count it at all, so a list may be cut wherever ``missing`` is far below the delta asked
+  for: `pair` gets ``log_missing``, the log of the mass that may be left out of one release.
+
+Points may come in any order and may repeat. Where all of them lie on ``losses[0] + k spacing`` for integers k,
+``spacing`` says so; the integral then needs one period only.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcrypt.dp.events import Event, Gaussian, Laplace, PoissonSampled
+
+__all__ = [
+    "DiscreteLoss",
+    "GaussianLoss",
+    "LaplaceLoss",
+    "Loss",
+    "SampledGaussianLoss",
+    "pair",
+]
+
+_Reals = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class GaussianLoss:
+    """The Gaussian mechanism of squared sensitivity over variance ``squared_mu``: L ~ N(mu^2/2, mu^2)."""
+
+    squared_mu: float
+
+
+@dataclass(frozen=True)
+class LaplaceLoss:
+    """The Laplace mechanism of privacy ``e`` = 1/scale: atoms at +-e, the density e^((L - e)/2)/4 between."""
+
+    e: float
+
+
+@dataclass(frozen=True)
+class SampledGaussianLoss:
+    """The Poisson-sampled Gaussian in one direction, 0 < q < 1.
+
+    With x ~ N(0, sigma^2) and r(x) = 1 - q + q exp((2 x - 1)/(2 sigma^2)): removing a record has P = r dN and
+    L = log r, adding one has P = dN and L = -log r.
+    """
+
+    sigma: float
+    q: float
+    removing: bool
+
+
+@dataclass(frozen=True, eq=False)
+class DiscreteLoss:
+    """A loss on points; see the module's docstring for what each field promises.
+
+    Parameters
+    ----------
+    losses
+        Points, finite, one-dimensional.
+    log_masses
+        Logarithms of their masses under P, of the same shape.
+    infinity, missing
+        Mass at infinity, and a bound on the mass left out.
+    spacing
+        Distance of the lattice that holds all points, or None.
+    mass_error, loss_error
+        Relative error of each mass, absolute error of each point.
+    """
+
+    losses: _Reals
+    log_masses: _Reals
+    infinity: float = 0.0
+    missing: float = 0.0
+    spacing: float | None = None
+    mass_error: float = 1e-14
+    loss_error: float = field(default=0.0)
+
+
+Loss = GaussianLoss | LaplaceLoss | SampledGaussianLoss | DiscreteLoss
+
+
+def pair(event: Event, log_missing: float) -> tuple[Loss, Loss] | None:
+    """Return the losses of an event when a record is removed and when one is added.
+
+    Parameters
+    ----------
+    event
+        One mechanism, not a `Composed` or `Repeated`.
+    log_missing
+        Log of the mass under P that a list of points may leave out of one release.
+
+    Returns
+    -------
+    tuple or None
+        None where nothing depends on the data.
+
+    Raises
+    ------
+    ValueError
+        If no dominating pair of the event is known.
+    """
+    match event:
+        case Gaussian(sigma) | PoissonSampled(1.0, Gaussian(sigma)):
+            gaussian = GaussianLoss((1.0 / sigma) ** 2)
+            return gaussian, gaussian
+        case Laplace(scale):
+            laplace = LaplaceLoss(1.0 / scale)
+            return laplace, laplace
+        case PoissonSampled(0.0, _):
+            return None
+        case PoissonSampled(q, Gaussian(sigma)):
+            return SampledGaussianLoss(sigma, q, True), SampledGaussianLoss(sigma, q, False)
+    raise ValueError(f"{type(event).__name__} cannot be accounted yet")
