@@ -232,6 +232,33 @@ class Group:
             _POWERS if exponent.bit_length() > 64 else _PRODUCTS,
         )
 
+    def secret_power(self, xs: Iterable[int] | Residues, exponent: bytes | bytearray) -> Residues:
+        """Return x^exponent mod n^2 for every x, in a time that depends on the exponent's length only.
+
+        The exponent is big-endian; its owner wipes it.
+        """
+        bases = self.residues(xs)
+        return self._batch(
+            lambda start, stop, out: self.ring.power(self._part(bases, start, stop), exponent, out, True),
+            len(bases),
+            _POWERS,
+        )
+
+    def secret_powers(self, base: int, exponents: bytes | bytearray, width: int) -> Residues:
+        """Return base^e mod n^2 for big-endian secret exponents of `width` bytes each, one in every lane."""
+        lanes, view = self.ring.lanes, memoryview(exponents)
+        bases = self.residues([base] * lanes).pairs
+
+        def work(start: int, stop: int, out: npt.NDArray[np.uint64]) -> None:
+            filled = bytearray(-(-(stop - start) // lanes) * lanes * width)
+            filled[: (stop - start) * width] = view[start * width : stop * width]
+            for i, group in enumerate(out):
+                part = memoryview(filled)[i * lanes * width : (i + 1) * lanes * width]
+                self.ring.power_by_lane(bases, part, group)
+            bignum.wipe(filled)
+
+        return self._batch(work, len(view) // width, _POWERS)
+
     def invert(self, xs: Iterable[int] | Residues) -> Residues:
         """Return the inverses modulo n^2: three products each and one inversion for all (Montgomery's trick).
 

@@ -28,13 +28,24 @@ from medcrypt.paillier.proofs.residues import jacobi, octet_length, powers, reco
 from medcrypt.paillier.proofs.transcript import Fields, Transcript, octets, pack_bits, unpack_bits
 from medcrypt.paillier.soundness import check_modulus
 
-__all__ = ["FOURTH_ROOTS", "NTH_ROOTS", "prove", "verify"]
+__all__ = ["FOURTH_ROOTS", "NTH_ROOTS", "proof_bytes", "prove", "verify"]
 
 FOURTH_ROOTS = 128
 NTH_ROOTS = 8
 
 _DOMAIN = b"medcrypt/paillier/proof/blum/v1"
 _MAGIC = b"MCPB\x01"
+
+
+def proof_bytes(bits: int) -> int:
+    """Return the length in bytes of a proof about a modulus of `bits` bits.
+
+    Examples
+    --------
+    >>> proof_bytes(3072)
+    52647
+    """
+    return len(_MAGIC) + 2 + 2 * (FOURTH_ROOTS // 8) + (1 + FOURTH_ROOTS + NTH_ROOTS) * -(-bits // 8)
 
 
 def prove(p: int, q: int, context: bytes) -> bytes:
