@@ -17,6 +17,8 @@ LINUX_FLAGS = {
     "sse4.1": "sse4_1",
     "avx": "avx",
     "avx2": "avx2",
+    "bmi1": "bmi1",
+    "bmi2": "bmi2",
     "vaes": "vaes",
     "vpclmulqdq": "vpclmulqdq",
     "avx512f": "avx512f",

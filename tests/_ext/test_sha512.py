@@ -52,6 +52,12 @@ HMACS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _on_every_path(kernel_path, monkeypatch):
+    """Every test of this file runs once for each implementation of the compression."""
+    monkeypatch.setenv("MEDCRYPT_KERNELS", kernel_path)
+
+
 def hmac_of(key: bytes, data: bytes) -> bytes:
     """HMAC by its definition (RFC 2104) over our SHA-512."""
     block = (sha512(key) if len(key) > 128 else key).ljust(128, b"\0")
@@ -137,57 +143,96 @@ def test_a_prepared_key_is_neither_shown_nor_copied():
             way_out(prepared)
 
 
-# ---- blobs of one chunk ------------------------------------------------------------------------------------------
+# ---- blobs ---------------------------------------------------------------------------------------------------
 
-KEY, SALT = bytes(range(32)), bytes(range(24))
-needs_ciphers = pytest.mark.skipif(not has_ciphers(), reason="no AES instructions here")
+KEY, SALT, CHUNK = bytes(range(32)), bytes(range(24)), 16384
+SIZES = st.integers(0, 3 * CHUNK) | st.sampled_from([0, 1, 16, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK])
 
 
-@needs_ciphers
-@given(st.integers(0, 16383) | st.sampled_from([0, 1, 16, 16383]), st.binary(max_size=700))
-def test_a_short_blob_is_that_of_the_reference(size, context):
+@pytest.fixture
+def _with_ciphers(kernel_path):
+    if kernel_path == "portable":
+        pytest.skip("no AES instructions on this path")
+
+
+@pytest.mark.usefixtures("_with_ciphers")
+@given(SIZES, st.binary(max_size=700))
+def test_a_blob_is_that_of_the_reference(size, context):
     data = hashlib.shake_256(b"data").digest(size)
-    blob = HkdfSha512(KEY).seal(SALT, context, data)
-    assert blob == reference.encrypt(KEY, data, context, SALT)
-    opened = bytearray(size)
-    HkdfSha512(KEY).open(context, blob, opened)
-    assert opened == data
+    key, expected = HkdfSha512(KEY), reference.encrypt(KEY, data, context, SALT)
+    into, opened = bytearray(len(expected)), bytearray(size)
+    key.seal_into(SALT, context, data, into)
+    assert key.seal(SALT, context, data) == into == expected
+    key.open_into(context, into, opened)
+    assert key.open(context, into) == opened == data
 
 
-@needs_ciphers
+@pytest.mark.usefixtures("_with_ciphers")
 @given(st.data())
 def test_a_changed_blob_key_or_context_is_refused_and_nothing_left(data):
-    plain = b"pixels" * data.draw(st.integers(0, 50))
+    plain = b"pixels" * data.draw(st.integers(0, 50) | st.just(3000))
     blob = bytearray(HkdfSha512(KEY).seal(SALT, b"context", plain))
     out = bytearray(b"\xaa" * len(plain))
     bit = data.draw(st.integers(0, 8 * len(blob) - 1))
     blob[bit // 8] ^= 1 << bit % 8
     with pytest.raises(AuthenticationError):
-        HkdfSha512(KEY).open(b"context", blob, out)
+        HkdfSha512(KEY).open_into(b"context", blob, out)
+    with pytest.raises(AuthenticationError):
+        HkdfSha512(KEY).open(b"context", blob)
+    # The commitment is found wrong before anything is written; a chunk only when it has been.
+    assert set(out) <= ({0xAA} if bit // 8 < 56 else {0})
     blob[bit // 8] ^= 1 << bit % 8
-    with pytest.raises(AuthenticationError):
-        HkdfSha512(KEY).open(b"another", blob, out)
-    with pytest.raises(AuthenticationError):
-        HkdfSha512(KEY[::-1]).open(b"context", blob, out)
-    assert set(out) <= {0} or set(out) <= {0xAA}
+    for key, context in ((KEY, b"another"), (KEY[::-1], b"context")):
+        with pytest.raises(AuthenticationError):
+            HkdfSha512(key).open_into(context, blob, out)
+        with pytest.raises(AuthenticationError):
+            HkdfSha512(key).open(context, blob)
 
 
-@needs_ciphers
-def test_sizes_that_are_no_short_blob_are_a_value_error():
+@pytest.mark.usefixtures("_with_ciphers")
+def test_chunks_that_trade_places_or_are_missing_are_refused():
+    prepared, full = HkdfSha512(KEY), CHUNK + 16
+    blob = prepared.seal(SALT, b"", hashlib.shake_256(b"data").digest(2 * CHUNK + 5))
+    head, first, second, last = blob[:56], blob[56 : 56 + full], blob[56 + full : 56 + 2 * full], blob[-21:]
+    assert head + first + second + last == blob
+    for changed in (head + second + first + last, head + first + last, head + first + second, head + last):
+        with pytest.raises(AuthenticationError):
+            prepared.open(b"", changed)
+
+
+@pytest.mark.usefixtures("_with_ciphers")
+@pytest.mark.parametrize("size", [0, 55, 56, 71, 72 + 16384, 72 + 16384 + 15])
+def test_bytes_that_no_blob_has_the_size_of_do_not_open(size):
+    with pytest.raises(AuthenticationError):
+        HkdfSha512(KEY).open(b"", bytes(size))
+
+
+@pytest.mark.usefixtures("_with_ciphers")
+def test_buffers_of_wrong_sizes_or_that_overlap_are_a_value_error():
     prepared = HkdfSha512(KEY)
-    with pytest.raises(ValueError, match="less than"):
-        prepared.seal(SALT, b"", bytes(16384))
     with pytest.raises(ValueError, match="salt"):
         prepared.seal(SALT[1:], b"", b"")
-    for blob, out in (
-        (bytes(71), bytearray()),
-        (bytes(80), bytearray(9)),
-        (bytes(16384 + 72), bytearray(16384)),
-    ):
-        with pytest.raises(ValueError, match="shorter"):
-            prepared.open(b"", blob, out)
+    for blob, size in ((71, 0), (80, 9), (16384 + 72, 16384)):
+        with pytest.raises(ValueError, match=r"has \d+ bytes, not"):
+            prepared.open_into(b"", bytes(blob), bytearray(size))
+        with pytest.raises(ValueError, match=r"has \d+ bytes, not"):
+            prepared.seal_into(SALT, b"", bytes(size), bytearray(blob))
+    memory = memoryview(bytearray(1000))
+    for plain, sealed in ((memory[:100], memory[99:271]), (memory[171:271], memory[:172])):
+        with pytest.raises(ValueError, match="overlap"):
+            prepared.seal_into(SALT, b"", plain, sealed)
+        with pytest.raises(ValueError, match="overlap"):
+            prepared.open_into(b"", sealed, plain)
     with pytest.raises(BufferError):
-        prepared.open(b"", bytes(80), bytes(8))
+        prepared.open_into(b"", bytes(80), bytes(8))
+    with pytest.raises(BufferError):
+        prepared.seal_into(SALT, b"", bytes(8), bytes(80))
+
+
+def test_a_path_without_aes_instructions_says_so(monkeypatch):
+    monkeypatch.setenv("MEDCRYPT_KERNELS", "portable")
+    with pytest.raises(RuntimeError, match="AES"):
+        HkdfSha512(KEY).seal(SALT, b"", b"")
 
 
 @pytest.mark.parametrize("dtype", ["|b1", ">u2", "<c16", "<f2"])

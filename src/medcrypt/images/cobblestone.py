@@ -23,13 +23,13 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medcrypt._ext.aes import AesGcm
-from medcrypt._ext.sha512 import HkdfSha512
+from medcrypt._ext.sha512 import HkdfSha512, has_ciphers
 from medcrypt.errors import AuthenticationError, FormatError
 from medcrypt.keys.derivation import COMMITMENT_BYTES, SALT_BYTES, cobblestone_keys
 
@@ -153,15 +153,7 @@ def encrypt_into(
         raise ValueError(
             "data and out overlap: chunks grow by 16 bytes, so they cannot be encrypted in place"
         )
-    sealer = Sealer(_checked_key(key), source.size, context, salt)
-    body = target[OVERHEAD:]
-    target.data[:OVERHEAD] = sealer.preamble
-
-    def seal(first: int, stop: int) -> None:
-        plain = source[first * CHUNK : stop * CHUNK]
-        sealer.seal(first, plain, body[first * SEALED_CHUNK : stop * SEALED_CHUNK])
-
-    in_runs(seal, source.size, threads)
+    seal_blob(HkdfSha512(_checked_key(key)), source, target, context, salt, threads)
     return size
 
 
@@ -195,18 +187,7 @@ def decrypt_into(
     target = target[:size]
     if np.may_share_memory(sealed, target):
         raise ValueError("blob and out overlap")
-    opener = Opener(_checked_key(key), size, sealed[:OVERHEAD].tobytes(), context)
-    body = sealed[OVERHEAD:]
-
-    def unseal(first: int, stop: int) -> None:
-        plain = target[first * CHUNK : stop * CHUNK]
-        opener.open(first, body[first * SEALED_CHUNK : stop * SEALED_CHUNK], plain)
-
-    try:
-        in_runs(unseal, size, threads)
-    except BaseException:
-        target[:] = 0  # other threads may have finished their part
-        raise
+    open_blob(HkdfSha512(_checked_key(key)), sealed, target, context, threads)
     return size
 
 
@@ -244,6 +225,50 @@ def decrypt_range(
     return reader.read(first, max(first, last)).tobytes()
 
 
+def seal_blob(
+    key: HkdfSha512,
+    data: NDArray[Any],
+    blob: Bytes,
+    context: bytes,
+    salt: bytes | None = None,
+    threads: int | None = None,
+) -> None:
+    """Seal a C-contiguous array into ``blob``, which has exactly the size for it and does not overlap it."""
+    if thread_count(data.nbytes, threads) == 1 and has_ciphers():
+        key.seal_into(_checked_salt(salt), context, data, blob)
+        return
+    sealer = Sealer(key, data.nbytes, context, salt)
+    blob.data[:OVERHEAD] = sealer.preamble
+    chunks, pixels = blob[OVERHEAD:], as_bytes(data)
+
+    def seal(first: int, stop: int) -> None:
+        plain = pixels[first * CHUNK : stop * CHUNK]
+        sealer.seal(first, plain, chunks[first * SEALED_CHUNK : stop * SEALED_CHUNK])
+
+    in_runs(seal, data.nbytes, threads)
+
+
+def open_blob(
+    key: HkdfSha512, blob: Bytes, data: NDArray[Any], context: bytes, threads: int | None = None
+) -> None:
+    """Open ``blob`` into a C-contiguous array of exactly the size for it, or wipe that and raise."""
+    if thread_count(data.nbytes, threads) == 1 and has_ciphers():
+        key.open_into(context, blob, data)
+        return
+    opener = Opener(key, data.nbytes, blob[:OVERHEAD].tobytes(), context)
+    chunks, pixels = blob[OVERHEAD:], as_bytes(data)
+
+    def unseal(first: int, stop: int) -> None:
+        plain = pixels[first * CHUNK : stop * CHUNK]
+        opener.open(first, chunks[first * SEALED_CHUNK : stop * SEALED_CHUNK], plain)
+
+    try:
+        in_runs(unseal, data.nbytes, threads)
+    except BaseException:
+        pixels[:] = 0  # other threads may have finished their part
+        raise
+
+
 class Sealer:
     """Seals the chunks of one blob: in any order, by any thread, each once.
 
@@ -260,10 +285,7 @@ class Sealer:
     def __init__(
         self, key: bytes | HkdfSha512, size: int, context: bytes = b"", salt: bytes | None = None
     ) -> None:
-        if salt is None:
-            salt = os.urandom(SALT_BYTES)
-        elif len(salt) != SALT_BYTES:
-            raise ValueError(f"the salt must be {SALT_BYTES} bytes")
+        salt = _checked_salt(salt)
         aes_key, self._nonce, commitment = cobblestone_keys(key, salt, context)
         self._cipher = AesGcm(aes_key)
         self._size = size
@@ -394,6 +416,8 @@ def as_bytes(data: Buffer) -> Bytes:
     ValueError
         The buffer is not C-contiguous.
     """
+    if type(data) is bytes and data:
+        return np.frombuffer(data, _UINT8)
     if isinstance(data, np.ndarray):
         if data.dtype is _UINT8 and data.ndim == 1 and data.flags.c_contiguous:
             return cast("Bytes", data)
@@ -462,6 +486,15 @@ def in_runs(
         running = [pool.submit(part, begin, end) for begin, end in itertools.pairwise(bounds)]
     for done in running:
         done.result()
+
+
+def _checked_salt(salt: bytes | None) -> bytes:
+    """Return the caller's salt, or draw one."""
+    if salt is None:
+        return os.urandom(SALT_BYTES)
+    if len(salt) != SALT_BYTES:
+        raise ValueError(f"the salt must be {SALT_BYTES} bytes")
+    return salt
 
 
 def _checked_key(key: bytes) -> bytes:

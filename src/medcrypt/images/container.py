@@ -39,7 +39,7 @@ from medcrypt.images.header import (
 from medcrypt.images.layout import as_tiles
 from medcrypt.images.recipients import OpeningKey, SealingKey
 from medcrypt.keys import Identity, Recipient
-from medcrypt.keys.wrapping import unwrap_into, wrap
+from medcrypt.keys.wrapping import wrap
 
 __all__ = ["decrypt", "decrypt_into", "encrypt", "encrypt_into", "sealed_size"]
 
@@ -440,13 +440,14 @@ def _seal(request: Request, pixels: NDArray[Any], out: Bytes, threads: int | Non
         return
     form, header = request.form, request.new_header()
     out.data[: form.body_start] = request.head(header)
-    body = out[form.body_start : form.body_end]
-    sealer = cobblestone.Sealer(request.prepared, form.data_size, body_context(header, request.context))
-    body.data[:OVERHEAD] = sealer.preamble
-    _seal_pixels(sealer, pixels, form, body[OVERHEAD:], threads)
+    body, binding = out[form.body_start : form.body_end], body_context(header, request.context)
+    if form.layout.is_c_order and pixels.flags.c_contiguous:
+        cobblestone.seal_blob(request.prepared, pixels, body, binding, threads=threads)
+    else:
+        _rearrange_and_seal(request.prepared, pixels, form, body, binding, threads)
     if request.signer is not None:
-        hashes = signature.chunk_hashes(body[OVERHEAD:], threads)
-        trailer = signature.sign(request.signer, header, request.context, sealer.preamble, hashes)
+        preamble, hashes = body[:OVERHEAD].tobytes(), signature.chunk_hashes(body[OVERHEAD:], threads)
+        trailer = signature.sign(request.signer, header, request.context, preamble, hashes)
         out.data[form.body_end :] = trailer
 
 
@@ -463,19 +464,13 @@ def _seal_short(request: Request, pixels: NDArray[Any], threads: int | None) -> 
     return request.head(header) + wrap(request.prepared, pixels, body_context(header, request.context))
 
 
-def _seal_pixels(
-    sealer: cobblestone.Sealer, pixels: NDArray[Any], form: Form, chunks: Bytes, threads: int | None
+def _rearrange_and_seal(
+    key: HkdfSha512, pixels: NDArray[Any], form: Form, body: Bytes, binding: bytes, threads: int | None
 ) -> None:
-    """Seal the pixels: from where they lie, or rearranged a few chunks at a time."""
-    if form.layout.is_c_order and pixels.flags.c_contiguous:
-        plain = as_bytes(pixels)
-
-        def seal(first: int, stop: int) -> None:
-            run = plain[first * CHUNK : stop * CHUNK]
-            sealer.seal(first, run, chunks[first * SEALED_CHUNK : stop * SEALED_CHUNK])
-
-        cobblestone.in_runs(seal, form.data_size, threads)
-        return
+    """Seal pixels that do not lie in memory as they are stored: a few chunks at a time."""
+    sealer = cobblestone.Sealer(key, form.data_size, binding)
+    body.data[:OVERHEAD] = sealer.preamble
+    chunks = body[OVERHEAD:]
 
     def rearrange_and_seal(first: int, stop: int) -> None:
         run = np.empty(min(stop * CHUNK, form.data_size) - first * CHUNK, np.uint8)
@@ -497,41 +492,33 @@ def _decrypt(
     """Authenticate everything and decrypt into a C-contiguous array of the right dtype and shape."""
     check_context(context)
     form = header.form
-    file_key, *_ = recipients.open_slots(header, data[form.size : form.body_start].tobytes(), key)
-    if _is_short(form, array) and sender is None:
-        cobblestone.thread_count(0, threads)
-        unwrap_into(file_key, data[form.body_start :], body_context(header, context), array)
-        return
-    preamble = data[form.body_start : form.body_start + OVERHEAD].tobytes()
-    chunks = data[form.body_start + OVERHEAD : form.body_end]
-    hashes = signature.verify(sender, header, context, preamble, data[form.body_end :].tobytes())
-    if hashes:
-        signature.check_chunks(hashes, 0, chunks, threads)
-    opener = cobblestone.Opener(file_key, form.data_size, preamble, body_context(header, context))
-    try:
-        _open_pixels(opener, chunks, form, array, threads)
-    except BaseException:
-        array[...] = 0  # other threads, or other chunks, may have been authentic
-        raise
-
-
-def _open_pixels(
-    opener: cobblestone.Opener, chunks: Bytes, form: Form, array: NDArray[Any], threads: int | None
-) -> None:
-    """Decrypt into the array: to where the pixels belong, or rearranged a few chunks at a time."""
+    area = data[form.size : form.body_start].tobytes()
+    _, prepared, *_ = recipients.open_slots(header, area, key)
+    body, binding = data[form.body_start : form.body_end], body_context(header, context)
+    if form.signed or sender is not None:
+        preamble, trailer = body[:OVERHEAD].tobytes(), data[form.body_end :].tobytes()
+        hashes = signature.verify(sender, header, context, preamble, trailer)
+        signature.check_chunks(hashes, 0, body[OVERHEAD:], threads)
     if form.layout.is_c_order:
-        plain = as_bytes(array)
+        cobblestone.open_blob(prepared, body, array, binding, threads)
+    else:
+        _open_and_rearrange(prepared, body, form, array, binding, threads)
 
-        def unseal(first: int, stop: int) -> None:
-            run = plain[first * CHUNK : stop * CHUNK]
-            opener.open(first, chunks[first * SEALED_CHUNK : stop * SEALED_CHUNK], run)
 
-        cobblestone.in_runs(unseal, form.data_size, threads)
-        return
+def _open_and_rearrange(
+    key: HkdfSha512, body: Bytes, form: Form, array: NDArray[Any], binding: bytes, threads: int | None
+) -> None:
+    """Open pixels that do not lie in memory as they are stored: a few chunks at a time."""
+    opener = cobblestone.Opener(key, form.data_size, body[:OVERHEAD].tobytes(), binding)
+    chunks = body[OVERHEAD:]
 
-    def unseal_and_rearrange(first: int, stop: int) -> None:
+    def open_and_rearrange(first: int, stop: int) -> None:
         run = np.empty(min(stop * CHUNK, form.data_size) - first * CHUNK, np.uint8)
         opener.open(first, chunks[first * SEALED_CHUNK : stop * SEALED_CHUNK], run)
         form.layout.scatter(run, first * CHUNK // form.dtype.itemsize, array)
 
-    cobblestone.in_runs(unseal_and_rearrange, form.data_size, threads, _REARRANGED)
+    try:
+        cobblestone.in_runs(open_and_rearrange, form.data_size, threads, _REARRANGED)
+    except BaseException:
+        array[...] = 0  # other threads, or other chunks, may have been authentic
+        raise

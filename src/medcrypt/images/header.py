@@ -13,7 +13,7 @@ import re
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,7 @@ SIGNATURE_BYTES = 64
 # magic, kind, version, flags, header size, slot size, cipher, order, rank, 0, dtype,
 # bytes of public metadata, bytes of private metadata, id, 12 zeros
 _FIXED = struct.Struct("<8sBBHIIBBBB4sII16s12s")
+_HEADER_HEAD = struct.Struct("<BBHI")  # kind, version, flags, header size
 FIXED_BYTES = _FIXED.size
 _ORDER_AT, _RANK_AT, _ID = 21, 22, slice(36, 52)
 # How many forms are remembered: enough for the series that are being read and written at a time.
@@ -178,8 +179,7 @@ def form_of(
     return Form(dtype, shape, whole, slot_size, cipher, signed, public_size, private_size)
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """One immutable header.
 
     Parameters
@@ -240,10 +240,17 @@ def without_private(form: Form, file_id: bytes, signer: bytes, public: bytes) ->
 
 def header_size(prefix: NDArray[np.uint8]) -> int:
     """Return the size that the first `FIXED_BYTES` bytes claim for the header, within bounds."""
-    fixed = prefix[:FIXED_BYTES].tobytes()
-    if len(fixed) < FIXED_BYTES or not fixed.startswith(MAGIC):
+    if prefix.size < FIXED_BYTES:
         raise FormatError("not a medcrypt sealed image")
-    _, kind, version, _, size, *_ = _FIXED.unpack(fixed)
+    return _claimed_size(prefix[: _ID.start].tobytes())
+
+
+@functools.lru_cache(maxsize=_FORMS)
+def _claimed_size(before_id: bytes) -> int:
+    """Return the size in the bytes before the id, within bounds."""
+    if not before_id.startswith(MAGIC):
+        raise FormatError("not a medcrypt sealed image")
+    kind, version, _, size = _HEADER_HEAD.unpack_from(before_id, len(MAGIC))
     if kind != KIND:
         raise FormatError("a medcrypt file, but not a sealed image")
     if version != VERSION:
@@ -255,7 +262,7 @@ def header_size(prefix: NDArray[np.uint8]) -> int:
 
 def parse(data: NDArray[np.uint8]) -> Header:
     """Parse an immutable header strictly: exactly one byte string gives each header."""
-    size = header_size(data[:FIXED_BYTES])
+    size = header_size(data)
     if data.size < size:
         raise FormatError("the header was cut")
     raw = data[:size].tobytes()

@@ -20,7 +20,6 @@ from medcrypt._ext.sha512 import HkdfSha512
 from medcrypt.errors import AuthenticationError, FormatError
 from medcrypt.images.header import MOST_SLOT, SLOT_STEP
 from medcrypt.keys import Identity, Passphrase, Recipient, SecretKey
-from medcrypt.keys.derivation import expand
 from medcrypt.keys.hpke import X25519, XWING
 from medcrypt.keys.passphrase import SALT_BYTES, ScryptCost
 from medcrypt.keys.secret import FINGERPRINT_BYTES, KEY_BYTES
@@ -39,7 +38,7 @@ _BODY_BYTES = {
     _SCRYPT: SALT_BYTES + ScryptCost.BYTES + KEY_BYTES + WRAP_OVERHEAD,
     _XWING: FINGERPRINT_BYTES + KEY_BYTES + XWING.overhead,
 }
-_SLOT_HEAD = struct.Struct("<IB3x")  # generation, number of stanzas
+_SLOT_HEAD = struct.Struct("<IBBH")  # generation, number of stanzas, zero, zero
 _STANZA_HEAD = struct.Struct("<BH")  # kind, bytes of the body
 _MAC_BYTES = 32
 _LABEL_WRAP = b"medcrypt/v1/file-key"
@@ -148,14 +147,15 @@ def slot_of_stanzas(
         raise ValueError("the recipients have been replaced 2**32 - 1 times: seal the image anew")
     if not 1 <= len(stanzas) <= MOST_RECIPIENTS:
         raise ValueError(f"1 to {MOST_RECIPIENTS} recipients are possible, not {len(stanzas)}")
-    content = _SLOT_HEAD.pack(generation, len(stanzas)) + b"".join(map(Stanza.to_bytes, stanzas))
+    content = _SLOT_HEAD.pack(generation, len(stanzas), 0, 0) + b"".join(map(Stanza.to_bytes, stanzas))
     room = header.slot_size - _MAC_BYTES
     if len(content) > room:
         raise ValueError(
             f"the recipients need {len(content)} bytes and the file has room for {room}: seal it anew"
         )
     content = content.ljust(room, b"\0")
-    return content + _mac(header, file_key, content)
+    prepared = file_key if isinstance(file_key, HkdfSha512) else HkdfSha512(file_key)
+    return content + _mac(header, prepared, content)
 
 
 def make_stanza(header: Sealed, file_key: bytes, key: SealingKey) -> Stanza:
@@ -197,8 +197,10 @@ def are_recipients(header: Sealed, area: bytes, keys: Sequence[SealingKey]) -> b
     return sorted((stanza.kind, stanza.fingerprint) for stanza in newest.stanzas) == named
 
 
-def open_slots(header: Sealed, area: bytes, key: OpeningKey, *, torn: bool = False) -> tuple[bytes, int, int]:
-    """Return the file key, which slot (0 or 1) gave it, and that slot's generation.
+def open_slots(
+    header: Sealed, area: bytes, key: OpeningKey, *, torn: bool = False
+) -> tuple[bytes, HkdfSha512, int, int]:
+    """Return the file key, the same prepared, which slot (0 or 1) gave it, and that slot's generation.
 
     Parameters
     ----------
@@ -218,7 +220,8 @@ def open_slots(header: Sealed, area: bytes, key: OpeningKey, *, torn: bool = Fal
     if not isinstance(key, _OPENING):
         raise TypeError(f"the key must be a SecretKey, Identity or Passphrase, not {type(key).__name__}")
     slots = _parsed(header, area)
-    for number, slot in sorted(slots.items(), key=lambda item: -item[1].generation):
+    newest_first = sorted(slots.items(), key=_generation, reverse=True) if len(slots) > 1 else slots.items()
+    for number, slot in newest_first:
         for stanza in _candidates(slot, key):
             try:
                 file_key = _open_stanza(header, stanza, key)
@@ -228,7 +231,7 @@ def open_slots(header: Sealed, area: bytes, key: OpeningKey, *, torn: bool = Fal
             if _authentic(header, prepared, slot) and (
                 torn or _settled(header, prepared, area, slots, 1 - number)
             ):
-                return file_key, number, slot.generation
+                return file_key, prepared, number, slot.generation
     raise AuthenticationError
 
 
@@ -264,22 +267,26 @@ def _open_stanza(header: Sealed, stanza: Stanza, key: OpeningKey) -> bytes:
         return unwrap(key.prepared, stanza.body[FINGERPRINT_BYTES:], binding)
     if isinstance(key, Identity):
         return key.unseal(stanza.body[FINGERPRINT_BYTES:], binding)
-    salt, cost, wrapped = _scrypt_parts(stanza)
+    salt, cost, wrapped = _scrypt_parts(stanza.body)
     return unwrap(key.stretch(salt, cost), wrapped, binding)
 
 
 def _candidates(slot: Slot, key: OpeningKey) -> list[Stanza]:
     """Return the stanzas that the key may open; the fingerprint is only a hint and proves nothing."""
-    kind = _kind(key)
-    fingerprint = b"" if isinstance(key, Passphrase) else key.fingerprint
-    return [stanza for stanza in slot.stanzas if stanza.kind == kind and stanza.fingerprint == fingerprint]
+    kind, hint = _kind(key), b"" if isinstance(key, Passphrase) else key.fingerprint
+    return [stanza for stanza in slot.stanzas if stanza.kind == kind and stanza.body.startswith(hint)]
+
+
+def _generation(numbered: tuple[int, Slot]) -> int:
+    return numbered[1].generation
 
 
 def _parsed(header: Sealed, area: bytes) -> dict[int, Slot]:
     """Return the slots that are well-formed, by their number."""
     slots: dict[int, Slot] = {}
-    for number in (0, 1):
-        slot = _parse_slot(slot_bytes(header, area, number))
+    size = header.slot_size
+    for number, data in enumerate((area[:size], area[size:])):
+        slot = _parse_slot(data)
         if slot is not None and slot_of(slot.generation) == number:
             slots[number] = slot
     if not slots:
@@ -299,48 +306,48 @@ def _authentic(header: Sealed, file_key: HkdfSha512, slot: Slot) -> bool:
     return hmac.compare_digest(slot.mac, _mac(header, file_key, slot.authenticated))
 
 
-def _mac(header: Sealed, file_key: bytes | HkdfSha512, content: bytes) -> bytes:
-    return expand(file_key, _LABEL_SLOT + header.digest + content, _MAC_BYTES)
+def _mac(header: Sealed, file_key: HkdfSha512, content: bytes) -> bytes:
+    return file_key.expand(_LABEL_SLOT + header.digest + content, _MAC_BYTES)
 
 
 def _parse_slot(data: bytes) -> Slot | None:
     """Return the slot, or None where the bytes are no slot (a write that was cut short looks so)."""
-    content, mac = data[:-_MAC_BYTES], data[-_MAC_BYTES:]
-    generation, count = _SLOT_HEAD.unpack_from(content)
-    if generation == 0 or count == 0:
+    generation, count, zero, zeros = _SLOT_HEAD.unpack_from(data)
+    if generation == 0 or count == 0 or zero or zeros:
         return None
+    content, mac = data[:-_MAC_BYTES], data[-_MAC_BYTES:]
     offset, stanzas = _SLOT_HEAD.size, []
     for _ in range(count):
-        if offset + _STANZA_HEAD.size > len(content):
+        start = offset + _STANZA_HEAD.size
+        if start > len(content):
             return None
         kind, length = _STANZA_HEAD.unpack_from(content, offset)
-        offset += _STANZA_HEAD.size
+        offset = start + length
         # A kind that only a newer medcrypt knows is passed over: its file still opens for the others.
-        if kind == 0 or _BODY_BYTES.get(kind, length) != length or offset + length > len(content):
+        if kind == 0 or _BODY_BYTES.get(kind, length) != length or offset > len(content):
             return None
-        stanzas.append(Stanza(kind, content[offset : offset + length]))
-        offset += length
-    if not (_is_zero(content[5:8]) and _is_zero(content[offset:])):
-        return None
-    if _SCRYPT in [stanza.kind for stanza in stanzas] and not (count == 1 and _affordable(stanzas[0])):
+        if kind == _SCRYPT and not (count == 1 and _affordable(content[start:offset])):
+            return None
+        stanzas.append(Stanza(kind, content[start:offset]))
+    if not _is_zero(content[offset:]):
         return None
     return Slot(generation, tuple(stanzas), content, mac)
 
 
 def _is_zero(data: bytes) -> bool:
-    return data.count(0) == len(data)
+    return data == bytes(len(data))
 
 
-def _affordable(stanza: Stanza) -> bool:
+def _affordable(body: bytes) -> bool:
     """Tell whether a passphrase's stanza asks for no more memory and time than we grant."""
     try:
-        _scrypt_parts(stanza)
+        _scrypt_parts(body)
     except FormatError:
         return False
     return True
 
 
-def _scrypt_parts(stanza: Stanza) -> tuple[bytes, ScryptCost, bytes]:
+def _scrypt_parts(body: bytes) -> tuple[bytes, ScryptCost, bytes]:
     """Return salt, cost and wrapped file key of a passphrase's stanza."""
-    salt, rest = stanza.body[:SALT_BYTES], stanza.body[SALT_BYTES:]
+    salt, rest = body[:SALT_BYTES], body[SALT_BYTES:]
     return salt, ScryptCost.from_bytes(rest[: ScryptCost.BYTES]), rest[ScryptCost.BYTES :]

@@ -218,7 +218,7 @@ def change_recipients(path: PathLike, key: OpeningKey, change: Change) -> None:
     """Write the changed recipients into the slot that is not in use, then erase the other."""
     with locked(path) as file:
         header, area = read_header(FileSource(file, owned=False))
-        file_key, in_use, generation = recipients.open_slots(header, area, key, torn=True)
+        file_key, _, in_use, generation = recipients.open_slots(header, area, key, torn=True)
         used, free = (header.size + number * header.slot_size for number in (in_use, 1 - in_use))
         erased = bytes(header.slot_size)
         if recipients.slot_bytes(header, area, 1 - in_use) != erased:

@@ -11,7 +11,6 @@ import hmac
 import os
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from medcrypt._ext.aes import AesGcm
@@ -34,30 +33,14 @@ def wrap(key: bytes | HkdfSha512, secret: bytes | NDArray[Any], context: bytes) 
 
 def unwrap(key: bytes | HkdfSha512, wrapped: bytes, context: bytes) -> bytes:
     """Return what `wrap` was given, or raise `AuthenticationError`."""
-    if len(wrapped) < OVERHEAD:
+    if not OVERHEAD <= len(wrapped) <= OVERHEAD + MOST:
         raise AuthenticationError
-    secret = bytearray(len(wrapped) - OVERHEAD)
-    unwrap_into(key, wrapped, context, secret)
-    return bytes(secret)
-
-
-def unwrap_into(
-    key: bytes | HkdfSha512, wrapped: bytes | NDArray[Any], context: bytes, out: bytearray | NDArray[Any]
-) -> None:
-    """Write what `wrap` was given to ``out``, which is `OVERHEAD` shorter, or raise `AuthenticationError`."""
     if has_ciphers():
-        _prepared(key).open(context, wrapped, out)
-        return
-    sealed = bytes(wrapped)
-    aes_key, nonce, commitment = cobblestone_keys(key, sealed[:SALT_BYTES], context)
-    if not hmac.compare_digest(sealed[SALT_BYTES : SALT_BYTES + COMMITMENT_BYTES], commitment):
+        return _prepared(key).open(context, wrapped)
+    aes_key, nonce, commitment = cobblestone_keys(key, wrapped[:SALT_BYTES], context)
+    if not hmac.compare_digest(wrapped[SALT_BYTES : SALT_BYTES + COMMITMENT_BYTES], commitment):
         raise AuthenticationError
-    plain = AesGcm(aes_key).decrypt(nonce, sealed[SALT_BYTES + COMMITMENT_BYTES :])
-    if plain:
-        target = (
-            np.frombuffer(out, np.uint8) if isinstance(out, bytearray) else out.reshape(-1).view(np.uint8)
-        )
-        target[:] = np.frombuffer(plain, np.uint8)
+    return AesGcm(aes_key).decrypt(nonce, wrapped[SALT_BYTES + COMMITMENT_BYTES :])
 
 
 def _prepared(key: bytes | HkdfSha512) -> HkdfSha512:

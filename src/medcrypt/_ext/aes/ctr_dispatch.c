@@ -24,17 +24,18 @@ const struct ctr_kernels *ctr_kernels_of(const char *path) {
     return NULL;
 }
 
+/* A call through a volatile pointer might go anywhere, so no compiler leaves it out. */
+static void *(*const volatile fill)(void *, int, size_t) = memset;
+
 void ctr_wipe(void *memory, size_t size) {
-    if (size == 0) return;
-    memset(memory, 0, size);
-#ifdef __GNUC__
-    __asm__ volatile("" : : "r"(memory) : "memory");
-#endif
+    if (size > 0) fill(memory, 0, size);
 }
 
 /* Zeros over the stack frame of the kernel that has just returned, where the compiler may have put key stream. */
-#ifdef __GNUC__
+#if defined(__GNUC__)
 __attribute__((noinline))
+#elif defined(_MSC_VER)
+__declspec(noinline)
 #endif
 static void burn_stack(void) {
     uint8_t frame[CTR_FRAME];

@@ -39,16 +39,17 @@ void gcm_key_free(gcm_key *key) {
     release(key);
 }
 
+/* A call through a volatile pointer might go anywhere, so no compiler leaves it out. */
+static void *(*const volatile fill)(void *, int, size_t) = memset;
+
 void gcm_wipe(void *memory, size_t size) {
-    if (size == 0) return;
-    memset(memory, 0, size);
-#ifdef __GNUC__
-    __asm__ volatile("" : : "r"(memory) : "memory");
-#endif
+    if (size > 0) fill(memory, 0, size);
 }
 
-#ifdef __GNUC__
+#if defined(__GNUC__)
 __attribute__((noinline))
+#elif defined(_MSC_VER)
+__declspec(noinline)
 #endif
 void gcm_burn_stack(void) {
     uint8_t frame[GCM_FRAME];

@@ -385,15 +385,17 @@ static void open_message(const gcm_key *key, const gcm_message *message, uint8_t
 
 /* ---- the key -------------------------------------------------------------------------------------- */
 
-/* The AES-NI file expands the key and finds G_4 .. G_1; four at a time from there. */
+/* The AES-NI file expands the key and finds G_4 .. G_1. From G_n .. G_1 follow G_2n .. G_(n+1), each G_n times what is
+ * there: the products of one doubling wait for nothing but the doubling before. */
 static void expand(gcm_key *key, const uint8_t secret[GCM_KEY]) {
     gcm_aesni_first_powers(key, secret);
-    __m512i g = _mm512_load_si512(powers_for(key, 4));
-    __m512i g4 = _mm512_broadcast_i32x4(_mm512_castsi512_si128(g));
-    for (size_t n = 8; n <= GCM_POWERS; n += 4) {
-        g = multiply(g, g4);
-        _mm512_store_si512(key->powers[GCM_POWERS - n], g);
+    for (size_t n = 4; n < GCM_POWERS; n *= 2) {
+        __m512i gn = _mm512_broadcast_i32x4(_mm_load_si128((const __m128i *)powers_for(key, n)));
+        size_t last = 2 * n < GCM_POWERS ? n : GCM_POWERS - n;
+        for (size_t i = 4; i <= last; i += 4)
+            _mm512_store_si512(key->powers[GCM_POWERS - n - i], multiply(_mm512_load_si512(powers_for(key, i)), gn));
     }
+    clear_registers();
 }
 
 const struct gcm_kernels gcm_vaes512 = {expand, seal_message, open_message};

@@ -3,8 +3,9 @@
 #include <stddef.h>
 
 const char *const cpu_feature_names[CPU_FEATURE_COUNT] = {
-    "aes",      "pclmul",   "sse4.1",   "avx",      "avx2",       "vaes",       "vpclmulqdq", "avx512f",
-    "avx512bw", "avx512vl", "avx512dq", "avx512ifma", "avx512vbmi", "os_ymm",   "os_opmask",  "os_zmm",
+    "aes",        "pclmul",  "sse4.1",   "avx",      "avx2",     "bmi1",       "bmi2",       "vaes",
+    "vpclmulqdq", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512ifma", "avx512vbmi", "os_ymm",
+    "os_opmask",  "os_zmm",
 };
 
 #if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__)
@@ -21,6 +22,7 @@ static const struct {
 } reported[] = {
     {CPU_AES, LEAF1_ECX, 1u << 25},        {CPU_PCLMUL, LEAF1_ECX, 1u << 1},
     {CPU_SSE41, LEAF1_ECX, 1u << 19},      {CPU_AVX, LEAF1_ECX, 1u << 28},
+    {CPU_BMI1, LEAF7_EBX, 1u << 3},        {CPU_BMI2, LEAF7_EBX, 1u << 8},
     {CPU_AVX2, LEAF7_EBX, 1u << 5},        {CPU_VAES, LEAF7_ECX, 1u << 9},
     {CPU_VPCLMULQDQ, LEAF7_ECX, 1u << 10}, {CPU_AVX512F, LEAF7_EBX, 1u << 16},
     {CPU_AVX512BW, LEAF7_EBX, 1u << 30},   {CPU_AVX512VL, LEAF7_EBX, 1u << 31},

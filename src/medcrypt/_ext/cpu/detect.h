@@ -18,6 +18,8 @@ enum cpu_feature {
     CPU_SSE41,
     CPU_AVX,
     CPU_AVX2,
+    CPU_BMI1,
+    CPU_BMI2,
     CPU_VAES,
     CPU_VPCLMULQDQ,
     CPU_AVX512F,

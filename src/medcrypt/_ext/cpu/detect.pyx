@@ -18,7 +18,7 @@ cdef dict _FEATURES = {
 }
 
 # A path is a promise to every kernel family, so each one lists all that any family may use.
-cdef tuple _AVX2 = ("aes", "pclmul", "sse4.1", "avx", "avx2", "os_ymm")
+cdef tuple _AVX2 = ("aes", "pclmul", "sse4.1", "avx", "avx2", "bmi1", "bmi2", "os_ymm")
 cdef tuple _AVX512 = _AVX2 + (
     "vaes", "vpclmulqdq", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512ifma", "avx512vbmi",
     "os_opmask", "os_zmm",
@@ -60,7 +60,7 @@ def paths() -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        ``"portable"`` always; ``"avx2"`` (AES-NI, PCLMULQDQ, AVX2); ``"avx512"`` (VAES and VPCLMULQDQ on
+        ``"portable"`` always; ``"avx2"`` (AES-NI, PCLMULQDQ, AVX2, BMI); ``"avx512"`` (VAES and VPCLMULQDQ on
         512 bits, AVX-512 F, BW, VL, DQ, IFMA and VBMI).
 
     Examples

@@ -1,4 +1,4 @@
-/* One chunk sealed and opened under keys that live for the call only. */
+/* Blobs sealed and opened under keys that live for the call only. */
 #include "blob.h"
 
 #include <stdlib.h>
@@ -27,11 +27,20 @@ static int derive(const hkdf_key *key, const uint8_t *salt, const uint8_t *conte
     return 1;
 }
 
+/* Every byte is looked at, whatever the earlier ones were: the volatile sum allows no early exit. */
 static int is_equal(const uint8_t *a, const uint8_t *b, size_t size) {
-    uint8_t difference = 0;
+    volatile uint8_t difference = 0;
     for (size_t i = 0; i < size; i++) difference |= a[i] ^ b[i];
     return difference == 0;
 }
+
+static gcm_chunks chunks_of(size_t size, const uint8_t nonce[GCM_NONCE]) {
+    gcm_chunks chunks = {.chunk = BLOB_CHUNK, .count = size / BLOB_CHUNK + 1, .last = size % BLOB_CHUNK};
+    memcpy(chunks.nonce, nonce, GCM_NONCE);
+    return chunks;
+}
+
+size_t blob_size_of(size_t size) { return BLOB_HEAD + size + (size / BLOB_CHUNK + 1) * GCM_TAG; }
 
 int blob_seal(const struct gcm_kernels *kernels, const hkdf_key *key, const uint8_t salt[BLOB_SALT],
               const uint8_t *context, size_t context_size, const uint8_t *data, size_t size, uint8_t *blob) {
@@ -39,10 +48,10 @@ int blob_seal(const struct gcm_kernels *kernels, const hkdf_key *key, const uint
     gcm_key *cipher = NULL;
     if (derive(key, salt, context, context_size, keys)) cipher = gcm_key_new(kernels, keys);
     if (cipher != NULL) {
+        gcm_chunks chunks = chunks_of(size, keys + GCM_KEY);
         memcpy(blob, salt, BLOB_SALT);
         memcpy(blob + BLOB_SALT, keys + GCM_KEY + GCM_NONCE, BLOB_COMMITMENT);
-        gcm_message message = {.nonce = keys + GCM_KEY, .src = data, .dst = blob + BLOB_HEAD, .size = size};
-        gcm_seal(cipher, &message, blob + BLOB_HEAD + size);
+        gcm_seal_chunks(cipher, &chunks, data, blob + BLOB_HEAD);
     }
     gcm_key_free(cipher);
     sha512_wipe(keys, sizeof keys);
@@ -50,7 +59,7 @@ int blob_seal(const struct gcm_kernels *kernels, const hkdf_key *key, const uint
 }
 
 int blob_open(const struct gcm_kernels *kernels, const hkdf_key *key, const uint8_t *context,
-              size_t context_size, const uint8_t *blob, size_t blob_size, uint8_t *data) {
+              size_t context_size, const uint8_t *blob, uint8_t *data, size_t size) {
     uint8_t keys[KEYS];
     int result = -1;
     if (derive(key, blob, context, context_size, keys)) {
@@ -59,9 +68,9 @@ int blob_open(const struct gcm_kernels *kernels, const hkdf_key *key, const uint
         } else {
             gcm_key *cipher = gcm_key_new(kernels, keys);
             if (cipher != NULL) {
-                size_t size = blob_size - BLOB_OVERHEAD;
-                gcm_message message = {.nonce = keys + GCM_KEY, .src = blob + BLOB_HEAD, .dst = data, .size = size};
-                result = gcm_open(cipher, &message, blob + BLOB_HEAD + size);
+                gcm_chunks chunks = chunks_of(size, keys + GCM_KEY);
+                result = gcm_open_chunks(cipher, &chunks, blob + BLOB_HEAD, data);
+                if (!result) sha512_wipe(data, size); /* the chunks after the bad one, too */
                 gcm_key_free(cipher);
             }
         }

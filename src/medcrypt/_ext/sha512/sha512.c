@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Section 4.2.3: the fractional parts of the cube roots of the first eighty primes. */
-static const uint64_t K[80] = {
+const uint64_t sha512_constants[80] = {
     0x428a2f98d728ae22, 0x7137449123ef65cd, 0xb5c0fbcfec4d3b2f, 0xe9b5dba58189dbbc,
     0x3956c25bf348b538, 0x59f111f1b605d019, 0x923f82a4af194f9b, 0xab1c5ed5da6d8118,
     0xd807aa98a3030242, 0x12835b0145706fbe, 0x243185be4ee4b28c, 0x550c7dc3d5ffb4e2,
@@ -79,14 +79,14 @@ static void store(uint8_t *bytes, uint64_t word) {
     } while (0)
 
 /* Section 6.4.2, steps 1 to 4. */
-static void compress(uint64_t state[SHA512_WORDS], const uint8_t *block) {
+static void compress_block(uint64_t state[SHA512_WORDS], const uint8_t *block) {
     uint64_t w[16];
     uint64_t a = state[0], b = state[1], c = state[2], d = state[3];
     uint64_t e = state[4], f = state[5], g = state[6], h = state[7];
-    const uint64_t *k = K;
+    const uint64_t *k = sha512_constants;
     EIGHT_ROUNDS(LOADED, 0);
     EIGHT_ROUNDS(LOADED, 8);
-    while (k < K + 80) {
+    while (k < sha512_constants + 80) {
         EIGHT_ROUNDS(NEXT, 0);
         EIGHT_ROUNDS(NEXT, 8);
     }
@@ -94,7 +94,22 @@ static void compress(uint64_t state[SHA512_WORDS], const uint8_t *block) {
     state[4] += e, state[5] += f, state[6] += g, state[7] += h;
 }
 
-void sha512_begin(sha512_context *hash) {
+void sha512_compress_portable(uint64_t state[SHA512_WORDS], const uint8_t *blocks, size_t count) {
+    for (; count > 0; count--, blocks += SHA512_BLOCK) compress_block(state, blocks);
+}
+
+sha512_compress sha512_compress_of(const char *path) {
+#ifdef MEDCRYPT_X86_KERNELS
+    if (strcmp(path, "avx2") == 0) return sha512_compress_avx2;
+    if (strcmp(path, "avx512") == 0) return sha512_compress_avx512;
+#else
+    (void)path;
+#endif
+    return sha512_compress_portable;
+}
+
+void sha512_begin(sha512_context *hash, sha512_compress compress) {
+    hash->compress = compress;
     memcpy(hash->state, INITIAL, sizeof hash->state);
     hash->size = 0;
 }
@@ -106,11 +121,12 @@ void sha512_add(sha512_context *hash, const uint8_t *data, size_t size) {
         size_t room = SHA512_BLOCK - held, taken = size < room ? size : room;
         if (taken > 0) memcpy(hash->block + held, data, taken);
         if (taken < room) return;
-        compress(hash->state, hash->block);
+        hash->compress(hash->state, hash->block, 1);
         data += taken, size -= taken;
     }
-    for (; size >= SHA512_BLOCK; data += SHA512_BLOCK, size -= SHA512_BLOCK) compress(hash->state, data);
-    if (size > 0) memcpy(hash->block, data, size);
+    size_t whole = size / SHA512_BLOCK, rest = size % SHA512_BLOCK;
+    if (whole > 0) hash->compress(hash->state, data, whole);
+    if (rest > 0) memcpy(hash->block, data + (size - rest), rest);
 }
 
 /* Section 5.1.2: a one bit, zeros, and the length in bits as a 128-bit integer. */
@@ -119,20 +135,19 @@ void sha512_end(sha512_context *hash, uint8_t digest[SHA512_DIGEST]) {
     hash->block[held++] = 0x80;
     if (held > SHA512_BLOCK - 16) {
         memset(hash->block + held, 0, SHA512_BLOCK - held);
-        compress(hash->state, hash->block);
+        hash->compress(hash->state, hash->block, 1);
         held = 0;
     }
     memset(hash->block + held, 0, SHA512_BLOCK - 16 - held);
     store(hash->block + SHA512_BLOCK - 16, hash->size >> 61);
     store(hash->block + SHA512_BLOCK - 8, hash->size << 3);
-    compress(hash->state, hash->block);
+    hash->compress(hash->state, hash->block, 1);
     for (int i = 0; i < SHA512_WORDS; i++) store(digest + 8 * i, hash->state[i]);
 }
 
+/* A call through a volatile pointer might go anywhere, so no compiler leaves it out. */
+static void *(*const volatile fill)(void *, int, size_t) = memset;
+
 void sha512_wipe(void *memory, size_t size) {
-    if (size == 0) return;
-    memset(memory, 0, size);
-#ifdef __GNUC__
-    __asm__ volatile("" : : "r"(memory) : "memory");
-#endif
+    if (size > 0) fill(memory, 0, size);
 }

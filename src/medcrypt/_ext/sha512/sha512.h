@@ -24,24 +24,39 @@ enum {
     HKDF_MOST = 255 * SHA512_DIGEST, /* the counter is one byte */
 };
 
+/* One implementation of the compression: the state takes in `count` blocks. */
+typedef void (*sha512_compress)(uint64_t state[SHA512_WORDS], const uint8_t *blocks, size_t count);
+
+/* The one of a path ("portable", "avx2", "avx512"). Call it only for a path that the processor can run. */
+sha512_compress sha512_compress_of(const char *path);
+
+void sha512_compress_portable(uint64_t state[SHA512_WORDS], const uint8_t *blocks, size_t count);
+void sha512_compress_avx2(uint64_t state[SHA512_WORDS], const uint8_t *blocks, size_t count);
+void sha512_compress_avx512(uint64_t state[SHA512_WORDS], const uint8_t *blocks, size_t count);
+
+/* FIPS 180-4, section 4.2.3. */
+extern const uint64_t sha512_constants[80];
+
 /* A hash in progress. The length counts bytes; nothing here is longer than 2^61 of them. */
 typedef struct {
+    sha512_compress compress;
     uint64_t state[SHA512_WORDS];
     uint64_t size;
     uint8_t block[SHA512_BLOCK];
 } sha512_context;
 
-void sha512_begin(sha512_context *hash);
+void sha512_begin(sha512_context *hash, sha512_compress compress);
 void sha512_add(sha512_context *hash, const uint8_t *data, size_t size);
 void sha512_end(sha512_context *hash, uint8_t digest[SHA512_DIGEST]);
 
 /* The states after the inner and the outer padded key. Wipe it when it is no longer needed. */
 typedef struct {
+    sha512_compress compress;
     uint64_t inner[SHA512_WORDS];
     uint64_t outer[SHA512_WORDS];
 } hkdf_key;
 
-void hkdf_key_set(hkdf_key *key, const uint8_t *secret, size_t size);
+void hkdf_key_set(hkdf_key *key, sha512_compress compress, const uint8_t *secret, size_t size);
 
 /* `size` is 1 to HKDF_MOST. */
 void hkdf_expand(const hkdf_key *key, const uint8_t *info, size_t info_size, uint8_t *out, size_t size);
