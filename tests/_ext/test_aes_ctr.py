@@ -96,6 +96,53 @@ def test_bytes_around_the_buffer_stay_as_they_were(kernel_path: str, offset: int
     assert room[offset + size :] == b"\xa5" * 80
 
 
+@given(
+    word=st.sampled_from([4, 8]),
+    counter=st.sampled_from(COUNTERS) | st.integers(0, LAST - 2**20),
+    count=st.integers(0, 300) | st.sampled_from([16383, 16384, 16385, 32769]),
+    first=st.integers(0, 2**64 - 1),
+    subtract=st.booleans(),
+)
+def test_accumulated_words_equal_the_key_stream_added_by_numpy(
+    kernel_path: str, word: int, counter: int, count: int, first: int, subtract: bool
+) -> None:
+    before = np.arange(count, dtype=f"<u{word}") * np.array(first | 1).astype(f"<u{word}")
+    stream = np.frombuffer(by_pycryptodome(KEY, counter, count * word), f"<u{word}")
+    words = before.copy()
+    used = aes.AesCtr(KEY, kernel_path).accumulate(counter, words, subtract=subtract)
+    assert used == words.nbytes
+    assert np.array_equal(words, before - stream if subtract else before + stream)
+
+
+@given(offset=st.integers(0, 20), count=st.integers(0, 150), word=st.sampled_from([4, 8]))
+def test_words_around_the_accumulated_ones_stay_as_they_were(
+    kernel_path: str, offset: int, count: int, word: int
+) -> None:
+    room = np.full(offset + count + 24, 77, f"<u{word}")
+    aes.AesCtr(KEY, kernel_path).accumulate(3, room[offset : offset + count])
+    assert (room[:offset] == 77).all()
+    assert (room[offset + count :] == 77).all()
+
+
+@pytest.mark.parametrize("dtype", ["<f4", "<f8", ">u4", ">i8", "<u2", "u1", "?", "<c8", "<M8[s]"])
+def test_only_little_endian_words_are_accumulated(kernel_path: str, dtype: str) -> None:
+    words = np.zeros(8, dtype)
+    with pytest.raises((TypeError, ValueError)):
+        aes.AesCtr(KEY, kernel_path).accumulate(0, words)
+    assert not words.tobytes().strip(b"\0")
+
+
+def test_buffers_that_cannot_be_accumulated_are_refused(kernel_path: str) -> None:
+    stream = aes.AesCtr(KEY, kernel_path)
+    frozen = np.zeros(16, np.uint32)
+    frozen.flags.writeable = False
+    for out in (frozen, np.zeros((4, 8), np.uint32)[:, ::2], bytes(16), bytearray(16)):
+        with pytest.raises((BufferError, ValueError, TypeError)):
+            stream.accumulate(0, out)
+    with pytest.raises(ValueError, match="does not wrap"):
+        stream.accumulate(LAST, np.zeros(5, np.uint32))
+
+
 @pytest.mark.parametrize(
     ("counter", "size"),
     [(-1, 16), (-(2**130), 0), (2**128, 0), (2**128, 16), (LAST, 17), (2**128 - 3, 49), (2**200, 1)],

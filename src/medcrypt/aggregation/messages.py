@@ -37,6 +37,19 @@ class MessageType(IntEnum):
     REQUEST = 2  # server to a holder: all uploads that are to be added and opened
     OPENING = 3  # holder to server: a partial decryption, or the sum
 
+    # Masks; in the order in which they come. C: client, S: server; C-C is relayed by the server.
+    KEYS = 16  # C-S, C-C: a client's public keys
+    ROSTER = 17  # S-C: the keys of a client's neighbours
+    DELIVERY = 18  # C-C: shares for one neighbour
+    SHARES = 19  # C-S: the shares for all neighbours
+    PARTICIPANTS = 20  # S-C: who masks, and the shares for one client
+    STATEMENT = 21  # C-C: whom a client masked with
+    MASKED = 22  # C-S: masked integers, and the statement
+    UPLOADERS = 23  # S-C: who uploaded, and the neighbours' statements
+    CONFIRMATION = 24  # C-S, C-C: whom a client takes to be in the sum
+    CONFIRMATIONS = 25  # S-C: those of the witnesses
+    REVEAL = 26  # C-S: one share of a secret of every neighbour
+
 
 @dataclass(frozen=True)
 class Message:

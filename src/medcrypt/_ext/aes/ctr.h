@@ -3,6 +3,9 @@
  *
  *   S_i = AES_K(c + i),    i = 0, 1, ...       c + i as 128-bit big-endian integers, below 2^128
  *
+ * It is written, or its little-endian words of 32 or 64 bits are added to those in memory or subtracted from them,
+ * modulo 2^32 or 2^64.
+ *
  * Everything that depends on the key is straight-line code: branches and addresses follow the sizes.
  */
 #ifndef MEDCRYPT_AES_CTR_H
@@ -32,9 +35,12 @@ typedef struct {
     uint64_t high, low;
 } ctr_counter;
 
-/* One implementation. `fill` writes whole blocks, and its caller sees to it that `low` does not wrap in between. */
+/* What becomes of the words of `out`. */
+typedef enum { CTR_WRITE, CTR_ADD_32, CTR_SUBTRACT_32, CTR_ADD_64, CTR_SUBTRACT_64 } ctr_use;
+
+/* One implementation. `apply` takes whole blocks, and its caller sees to it that `low` does not wrap in between. */
 struct ctr_kernels {
-    void (*fill)(const ctr_key *key, ctr_counter first, uint8_t *out, size_t blocks);
+    void (*apply)(const ctr_key *key, ctr_counter first, uint8_t *out, size_t blocks, ctr_use use);
 };
 
 extern const struct ctr_kernels ctr_aesni;
@@ -51,8 +57,9 @@ const struct ctr_kernels *ctr_kernels_of(const char *path);
 ctr_key *ctr_key_new(const struct ctr_kernels *kernels, const uint8_t secret[CTR_KEY]);
 void ctr_key_free(ctr_key *key);
 
-/* `size` bytes of key stream; the last block is cut. first + the number of blocks is at most 2^128. */
-void ctr_fill(const ctr_key *key, ctr_counter first, uint8_t *out, size_t size);
+/* `size` bytes of key stream; the last block is cut. first + the number of blocks is at most 2^128. Where words are
+ * added or subtracted `size` is a multiple of their size. */
+void ctr_apply(const ctr_key *key, ctr_counter first, uint8_t *out, size_t size, ctr_use use);
 
 /* Zeros that the compiler may not leave out. */
 void ctr_wipe(void *memory, size_t size);

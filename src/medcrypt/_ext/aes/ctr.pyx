@@ -2,7 +2,9 @@
 """The key stream of AES-256 in counter mode, into anything that offers its bytes as one block of memory."""
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memset
 
@@ -37,7 +39,24 @@ cdef extern from "ctr.h":
     const ctr_kernels *ctr_kernels_of(const char *path)
     ctr_key *ctr_key_new(const ctr_kernels *kernels, const uint8_t *secret)
     void ctr_key_free(ctr_key *key)
-    void ctr_fill(const ctr_key *key, ctr_counter first, uint8_t *out, size_t size) nogil
+    ctypedef enum ctr_use:
+        CTR_WRITE
+        CTR_ADD_32
+        CTR_SUBTRACT_32
+        CTR_ADD_64
+        CTR_SUBTRACT_64
+
+    void ctr_apply(const ctr_key *key, ctr_counter first, uint8_t *out, size_t size, ctr_use use) nogil
+
+
+cdef ctr_use use_of_words(const Py_buffer *view, bint subtract) except *:
+    """Return what to do with words of the buffer's type, or refuse the type."""
+    form = view.format.decode() if view.format is not NULL else "B"
+    if form.lstrip("@=<") not in ("i", "I", "l", "L", "q", "Q") or view.itemsize not in (4, 8):
+        raise TypeError("words are little-endian integers of 32 or 64 bits")
+    if view.itemsize == 4:
+        return CTR_SUBTRACT_32 if subtract else CTR_ADD_32
+    return CTR_SUBTRACT_64 if subtract else CTR_ADD_64
 
 
 @cython.final
@@ -129,20 +148,74 @@ cdef class AesCtr:
             `out` cannot be written to.
         """
         cdef Py_buffer view
-        cdef ctr_counter first
         memset(&view, 0, sizeof(view))
-        number = PyNumber_Index(counter)
         try:
             PyObject_GetBuffer(out, &view, PyBUF_WRITABLE)
-            if number < 0 or number + (view.len + CTR_BLOCK - 1) // CTR_BLOCK > 1 << 128 or number >> 128:
-                raise ValueError("the counter runs from 0 to 2**128 - 1 and does not wrap")
-            if self.portable is not None:
-                self.portable.fill(number, PyMemoryView_FromMemory(<char *>view.buf, view.len, PyBUF_WRITE))
-                return view.len
-            first.high = number >> 64
-            first.low = number & 0xFFFFFFFFFFFFFFFF
-            with nogil:
-                ctr_fill(self.c_key, first, <uint8_t *>view.buf, view.len)
-            return view.len
+            return self.apply(counter, &view, CTR_WRITE)
         finally:
             PyBuffer_Release(&view)
+
+    def accumulate(self, counter, out, *, bint subtract=False):
+        """Add the key stream that begins at block `counter` to the words of a buffer, or subtract it.
+
+        Parameters
+        ----------
+        counter : int
+            The number of the first block: 0 to 2**128 - 1.
+        out : buffer
+            Writable, C-contiguous, of little-endian integers of 32 or 64 bits. The key stream is read as such
+            words, and sums are modulo 2**32 or 2**64.
+        subtract : bool
+            Subtract instead.
+
+        Returns
+        -------
+        int
+            The bytes of key stream that were used: the size of `out`.
+
+        Raises
+        ------
+        ValueError
+            The counter is out of bounds or would pass 2**128, or `out` is not C-contiguous.
+        TypeError
+            `out` holds something else than such words.
+        BufferError
+            `out` cannot be written to.
+
+        Examples
+        --------
+        >>> from array import array
+        >>> from medcrypt._ext import aes
+        >>> words = array("I", [5])
+        >>> aes.AesCtr(bytes(32)).accumulate(0, words), hex(words[0])  # the stream begins with dc95c078
+        (4, '0x78c095e1')
+        """
+        cdef Py_buffer view
+        memset(&view, 0, sizeof(view))
+        try:
+            PyObject_GetBuffer(out, &view, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+            return self.apply(counter, &view, use_of_words(&view, subtract))
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef object apply(self, object counter, Py_buffer *view, ctr_use use):
+        """Use the key stream on the bytes of a buffer."""
+        cdef ctr_counter first
+        cdef uint8_t *out = <uint8_t *>view.buf
+        cdef size_t size = view.len
+        number = PyNumber_Index(counter)
+        if number < 0 or number + (size + CTR_BLOCK - 1) // CTR_BLOCK > 1 << 128 or number >> 128:
+            raise ValueError("the counter runs from 0 to 2**128 - 1 and does not wrap")
+        if self.portable is not None:
+            target = PyMemoryView_FromMemory(<char *>view.buf, view.len, PyBUF_WRITE)
+            if use == CTR_WRITE:
+                self.portable.fill(number, target)
+            else:
+                subtract = use in (CTR_SUBTRACT_32, CTR_SUBTRACT_64)
+                self.portable.accumulate(number, target, view.itemsize, subtract)
+            return size
+        first.high = number >> 64
+        first.low = number & 0xFFFFFFFFFFFFFFFF
+        with nogil:
+            ctr_apply(self.c_key, first, out, size, use)
+        return size

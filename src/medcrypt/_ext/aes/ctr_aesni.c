@@ -19,29 +19,55 @@ INLINE __m128i big_endian(__m128i x) {
     return _mm_shuffle_epi8(x, _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
 }
 
+/* The words of `out` after the key stream `x` was used on them: `use` is a constant. */
+INLINE __m128i used(__m128i out, __m128i x, ctr_use use) {
+    switch (use) {
+    case CTR_ADD_32: return _mm_add_epi32(out, x);
+    case CTR_SUBTRACT_32: return _mm_sub_epi32(out, x);
+    case CTR_ADD_64: return _mm_add_epi64(out, x);
+    case CTR_SUBTRACT_64: return _mm_sub_epi64(out, x);
+    default: return x;
+    }
+}
+
+INLINE void use_block(uint8_t *out, __m128i x, ctr_use use) {
+    store(out, used(use == CTR_WRITE ? x : load(out), x, use));
+}
+
 /* `n` blocks, a constant: the loops unroll and the blocks live in registers. */
-INLINE void fill_group(const ctr_key *key, __m128i counter, uint8_t *out, int n) {
+INLINE void apply_group(const ctr_key *key, __m128i counter, uint8_t *out, int n, ctr_use use) {
     __m128i x[LANES];
     for (int j = 0; j < n; j++)
         x[j] = _mm_xor_si128(big_endian(_mm_add_epi64(counter, _mm_set_epi64x(0, j))), round_key(key, 0));
     for (int i = 1; i < CTR_ROUNDS; i++)
         for (int j = 0; j < n; j++) x[j] = _mm_aesenc_si128(x[j], round_key(key, i));
-    for (int j = 0; j < n; j++) store(out + CTR_BLOCK * j, _mm_aesenclast_si128(x[j], round_key(key, CTR_ROUNDS)));
+    for (int j = 0; j < n; j++)
+        use_block(out + CTR_BLOCK * j, _mm_aesenclast_si128(x[j], round_key(key, CTR_ROUNDS)), use);
 }
 
-static void fill(const ctr_key *key, ctr_counter first, uint8_t *out, size_t blocks) {
+INLINE void run(const ctr_key *key, ctr_counter first, uint8_t *out, size_t blocks, ctr_use use) {
     __m128i counter = _mm_set_epi64x((long long)first.high, (long long)first.low);
     for (; blocks >= LANES; blocks -= LANES) {
-        fill_group(key, counter, out, LANES);
+        apply_group(key, counter, out, LANES, use);
         counter = _mm_add_epi64(counter, _mm_set_epi64x(0, LANES));
         out += LANES * CTR_BLOCK;
     }
     for (; blocks > 0; blocks--) {
-        fill_group(key, counter, out, 1);
+        apply_group(key, counter, out, 1, use);
         counter = _mm_add_epi64(counter, _mm_set_epi64x(0, 1));
         out += CTR_BLOCK;
     }
     _mm256_zeroall(); /* key stream and round keys */
+}
+
+static void apply(const ctr_key *key, ctr_counter first, uint8_t *out, size_t blocks, ctr_use use) {
+    switch (use) {
+    case CTR_WRITE: run(key, first, out, blocks, CTR_WRITE); break;
+    case CTR_ADD_32: run(key, first, out, blocks, CTR_ADD_32); break;
+    case CTR_SUBTRACT_32: run(key, first, out, blocks, CTR_SUBTRACT_32); break;
+    case CTR_ADD_64: run(key, first, out, blocks, CTR_ADD_64); break;
+    case CTR_SUBTRACT_64: run(key, first, out, blocks, CTR_SUBTRACT_64); break;
+    }
 }
 
 /* ---- the key -------------------------------------------------------------------------------------- */
@@ -76,4 +102,4 @@ void ctr_aesni_expand(ctr_key *key, const uint8_t secret[CTR_KEY]) {
     _mm256_zeroall();
 }
 
-const struct ctr_kernels ctr_aesni = {fill};
+const struct ctr_kernels ctr_aesni = {apply};

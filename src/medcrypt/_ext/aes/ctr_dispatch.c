@@ -65,27 +65,28 @@ void ctr_key_free(ctr_key *key) {
 }
 
 /* Whole blocks. At most one carry: no memory holds 2^64 blocks. */
-static ctr_counter fill_blocks(const ctr_key *key, ctr_counter next, uint8_t *out, size_t blocks) {
+static ctr_counter apply_blocks(const ctr_key *key, ctr_counter next, uint8_t *out, size_t blocks, ctr_use use) {
     uint64_t until_carry = 0 - next.low; /* 0 stands for 2^64 */
     if (until_carry != 0 && until_carry <= blocks) {
-        key->kernels->fill(key, next, out, (size_t)until_carry);
+        key->kernels->apply(key, next, out, (size_t)until_carry, use);
         next.high += 1;
         next.low = 0;
         out += until_carry * CTR_BLOCK;
         blocks -= (size_t)until_carry;
     }
-    key->kernels->fill(key, next, out, blocks);
+    key->kernels->apply(key, next, out, blocks, use);
     next.low += blocks;
     return next;
 }
 
-void ctr_fill(const ctr_key *key, ctr_counter first, uint8_t *out, size_t size) {
+void ctr_apply(const ctr_key *key, ctr_counter first, uint8_t *out, size_t size, ctr_use use) {
     size_t blocks = size / CTR_BLOCK, whole = blocks * CTR_BLOCK;
     ctr_counter next = first;
-    if (blocks > 0) next = fill_blocks(key, first, out, blocks);
-    if (size > whole) {
-        uint8_t last[CTR_BLOCK];
-        key->kernels->fill(key, next, last, 1);
+    if (blocks > 0) next = apply_blocks(key, first, out, blocks, use);
+    if (size > whole) { /* on a copy that is as long as a block */
+        uint8_t last[CTR_BLOCK] = {0};
+        memcpy(last, out + whole, size - whole);
+        key->kernels->apply(key, next, last, 1, use);
         memcpy(out + whole, last, size - whole);
         ctr_wipe(last, sizeof last);
     }

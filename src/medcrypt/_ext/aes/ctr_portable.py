@@ -5,6 +5,7 @@ Not constant time on such a processor: pycryptodome's AES then reads tables at s
 
 from typing import NoReturn
 
+import numpy as np
 from Crypto.Cipher import AES
 
 __all__ = ["PortableCtr"]
@@ -40,3 +41,14 @@ class PortableCtr:
         for start in range(0, len(out), _PIECE):
             piece = out[start : start + _PIECE]
             cipher.encrypt(zeros[: len(piece)], output=piece)
+
+    def accumulate(self, counter: int, out: memoryview, word: int, subtract: bool) -> None:
+        """Add the key stream to little-endian words of so many bytes, or subtract it."""
+        change = np.subtract if subtract else np.add
+        stream = bytearray(min(_PIECE, len(out)))
+        for start in range(0, len(out), _PIECE):
+            words = np.frombuffer(out[start : start + _PIECE], f"<u{word}")
+            masks = np.frombuffer(stream, f"<u{word}")[: words.size]
+            self.fill(counter + start // BLOCK, memoryview(stream)[: words.nbytes])
+            change(words, masks, out=words)
+        stream[:] = bytes(len(stream))

@@ -46,28 +46,55 @@ INLINE void clear_registers(void) {
           "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", "memory");
 }
 
-static void fill(const ctr_key *key, ctr_counter first, uint8_t *out, size_t blocks) {
+/* The words of `out` after the key stream `x` was used on them: `use` is a constant. */
+INLINE __m512i used(__m512i out, __m512i x, ctr_use use) {
+    switch (use) {
+    case CTR_ADD_32: return _mm512_add_epi32(out, x);
+    case CTR_SUBTRACT_32: return _mm512_sub_epi32(out, x);
+    case CTR_ADD_64: return _mm512_add_epi64(out, x);
+    case CTR_SUBTRACT_64: return _mm512_sub_epi64(out, x);
+    default: return x;
+    }
+}
+
+INLINE void use_register(uint8_t *out, __m512i x, ctr_use use) {
+    __m512i before = use == CTR_WRITE ? x : _mm512_loadu_si512(out);
+    _mm512_storeu_si512(out, used(before, x, use));
+}
+
+INLINE void run(const ctr_key *key, ctr_counter first, uint8_t *out, size_t blocks, ctr_use use) {
     const long long high = (long long)first.high, low = (long long)first.low;
     __m512i counter = _mm512_add_epi64(_mm512_set_epi64(high, low, high, low, high, low, high, low),
                                        _mm512_set_epi64(0, 3, 0, 2, 0, 1, 0, 0));
     __m512i x[LANES];
     for (; blocks >= GROUP_BLOCKS; blocks -= GROUP_BLOCKS) {
         encipher(key, counter, x, LANES);
-        for (int j = 0; j < LANES; j++) _mm512_storeu_si512(out + CTR_WIDTH * j, x[j]);
+        for (int j = 0; j < LANES; j++) use_register(out + CTR_WIDTH * j, x[j], use);
         counter = _mm512_add_epi64(counter, each(GROUP_BLOCKS));
         out += GROUP_BLOCKS * CTR_BLOCK;
     }
     for (; blocks >= BLOCKS_IN_LANE; blocks -= BLOCKS_IN_LANE) {
         encipher(key, counter, x, 1);
-        _mm512_storeu_si512(out, x[0]);
+        use_register(out, x[0], use);
         counter = _mm512_add_epi64(counter, each(BLOCKS_IN_LANE));
         out += CTR_WIDTH;
     }
     if (blocks > 0) { /* one to three: two words of the mask for each */
+        const __mmask8 mask = (__mmask8)((1u << 2 * blocks) - 1);
         encipher(key, counter, x, 1);
-        _mm512_mask_storeu_epi64(out, (__mmask8)((1u << 2 * blocks) - 1), x[0]);
+        _mm512_mask_storeu_epi64(out, mask, used(_mm512_maskz_loadu_epi64(mask, out), x[0], use));
     }
     clear_registers();
 }
 
-const struct ctr_kernels ctr_vaes512 = {fill};
+static void apply(const ctr_key *key, ctr_counter first, uint8_t *out, size_t blocks, ctr_use use) {
+    switch (use) {
+    case CTR_WRITE: run(key, first, out, blocks, CTR_WRITE); break;
+    case CTR_ADD_32: run(key, first, out, blocks, CTR_ADD_32); break;
+    case CTR_SUBTRACT_32: run(key, first, out, blocks, CTR_SUBTRACT_32); break;
+    case CTR_ADD_64: run(key, first, out, blocks, CTR_ADD_64); break;
+    case CTR_SUBTRACT_64: run(key, first, out, blocks, CTR_SUBTRACT_64); break;
+    }
+}
+
+const struct ctr_kernels ctr_vaes512 = {apply};
