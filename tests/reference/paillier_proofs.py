@@ -228,3 +228,51 @@ def verify_factors(n: int, proof: bytes, parameters: tuple[int, int, int], conte
     assert pow(s, z2, big) * pow(t, w2, big) % big == b_ * pow(q_, c, big) % big
     assert pow(q_, z1, big) * pow(t, v, big) % big == t_ * pow(product, c, big) % big
     assert max(abs(z1), abs(z2)) <= 2 ** (ELL + EPSILON) * isqrt(n)
+
+
+# Knowledge of plaintexts: Schnorr's proof for a random linear combination (medcrypt.paillier.proofs.plaintexts)
+
+
+def plaintext_coefficients(n: int, ciphertexts: list[int], commitment: int, context: bytes) -> list[int]:
+    k = width(n)
+    square = (2 * n.bit_length() + 7) // 8
+    stream = shake(
+        b"medcrypt/paillier/proof/plaintexts/v1",
+        context,
+        absorbed(b"n", big_endian(n, k)),
+        absorbed(b"count", big_endian(len(ciphertexts), 8)),
+        absorbed(b"ciphertexts", b"".join(big_endian(c, square) for c in ciphertexts)),
+        absorbed(b"commitment", big_endian(commitment, square)),
+        size=16 * len(ciphertexts),
+    )
+    return [int.from_bytes(stream[i : i + 16], "big") for i in range(0, len(stream), 16)]
+
+
+def prove_plaintexts(
+    n: int, ciphertexts: list[int], messages: list[int], units: list[int], context: bytes, draw: Draw
+) -> bytes:
+    u, s = draw("u", n), draw("s", n)
+    commitment = (1 + u * n) * pow(s, n, n * n) % (n * n)
+    z, w = u, s
+    for e, m, r in zip(
+        plaintext_coefficients(n, ciphertexts, commitment, context), messages, units, strict=True
+    ):
+        z, w = (z + e * m) % n, w * pow(r, e, n) % n
+    k, square = width(n), (2 * n.bit_length() + 7) // 8
+    header = b"MCPT\x01" + big_endian(n.bit_length(), 2)
+    return header + big_endian(commitment, square) + big_endian(z, k) + big_endian(w, k)
+
+
+def verify_plaintexts(n: int, ciphertexts: list[int], proof: bytes, context: bytes) -> None:
+    k, square = width(n), (2 * n.bit_length() + 7) // 8
+    header, *numbers = cut(proof, [7, square, k, k])
+    assert header == b"MCPT\x01" + big_endian(n.bit_length(), 2)
+    commitment, z, w = (int.from_bytes(number, "big") for number in numbers)
+    assert 0 < commitment < n * n
+    assert z < n
+    assert 0 < w < n
+    assert gcd(commitment * w, n) == 1
+    product = commitment
+    for e, c in zip(plaintext_coefficients(n, ciphertexts, commitment, context), ciphertexts, strict=True):
+        product = product * pow(c, e, n * n) % (n * n)
+    assert (1 + z * n) * pow(w, n, n * n) % (n * n) == product

@@ -2,14 +2,24 @@
 
 A `Plan` says what is added up and by whom; everybody has the same one. `quantise` turns an update into integers,
 `add_integers` is what every protocol computes on them, and an `Aggregate` is what comes out.
+
+The homomorphic back-end: a `HomomorphicClient` uploads once, a `HomomorphicServer` adds what it cannot read,
+and each `HomomorphicHolder` of a key (share) helps to open one sum a round, which its `Ledger` remembers.
 """
 
+from medcrypt.aggregation.holder import HomomorphicHolder
+from medcrypt.aggregation.homomorphic import HomomorphicClient, HomomorphicServer
+from medcrypt.aggregation.ledger import Ledger
 from medcrypt.aggregation.messages import Message, MessageType, Signer, read_message
 from medcrypt.aggregation.plan import NoisePlan, Plan
 from medcrypt.aggregation.quantisation import Aggregate, add_integers, quantise, reduce
 
 __all__ = [
     "Aggregate",
+    "HomomorphicClient",
+    "HomomorphicHolder",
+    "HomomorphicServer",
+    "Ledger",
     "Message",
     "MessageType",
     "NoisePlan",

@@ -94,7 +94,9 @@ class Plan:
         to follow the protocol (though not to look away), as far as the masking back-end is concerned. The
         holders of the homomorphic one never trust it.
     proofs
-        Every Paillier upload carries a proof that its sender knows what is in it.
+        Every Paillier upload carries a proof that its sender knows what is in it. Without, a client who sees
+        the others' uploads, because it colludes with the server, can upload the encrypted negative of some of them,
+        and the sum tells the rest. The masking back-end has no use for it.
 
     Raises
     ------
@@ -129,7 +131,7 @@ class Plan:
     server: str = "server"
     holders: Sequence[str] = ()
     colluders: int | None = None
-    proofs: bool = False
+    proofs: bool = True
 
     def __post_init__(self) -> None:
         for name, value in self._coerced().items():

@@ -131,7 +131,7 @@ class Aggregate:
     plan
         The plan.
     integers
-        The sum modulo 2^B, shape (plan.dimension,), as `add_integers` gives it.
+        The sum, shape (plan.dimension,); what is kept is its representative modulo 2^B, as `reduce` gives it.
     contributors
         Whose contributions are in it, in ascending order.
 
@@ -157,6 +157,7 @@ class Aggregate:
     def __post_init__(self) -> None:
         if self.integers.shape != (self.plan.dimension,):
             raise ValueError(f"expected {self.plan.dimension} integers, got shape {self.integers.shape}")
+        object.__setattr__(self, "integers", reduce(self.plan, self.integers))
         count, most = len(self.contributors), (self.plan.max_weight or 1) * len(self.contributors)
         if self.plan.weighted and self.plan.noise is None and not count <= self.total_weight <= most:
             raise ProtocolError("the sum of the weights is impossible: a contributor lied")

@@ -12,6 +12,7 @@ from medcrypt.errors import FormatError, InvalidCiphertextError
 from medcrypt.paillier.arithmetic import Residues
 from medcrypt.paillier.opaque import Opaque
 from medcrypt.paillier.packing import Packing
+from medcrypt.paillier.proofs import plaintexts
 
 if TYPE_CHECKING:
     from medcrypt.paillier.keys import PublicKey
@@ -269,6 +270,27 @@ class EncryptedArray(Opaque):
         """
         masks = self._public.masks(len(self._elements), "short-exponent" if short else "textbook")
         return self._replace(self._public.group.multiply(self.residues, masks), terms=self._terms)
+
+    def verify_plaintexts_known(self, proof: bytes, *, context: bytes = b"") -> None:
+        """Verify that whoever encrypted this array knew what is in it.
+
+        Parameters
+        ----------
+        proof
+            What `PublicKey.encrypt_integers_and_prove` returned with it.
+        context
+            What the proof must be bound to.
+
+        Raises
+        ------
+        InvalidCiphertextError
+            If the proof is malformed or does not hold for these ciphertexts and this context.
+
+        Examples
+        --------
+        See `PublicKey.encrypt_integers_and_prove`.
+        """
+        plaintexts.verify(self._public.group, self.residues, proof, context)
 
     def to_bytes(self) -> bytes:
         """Return the array in the format that `docs/formats/paillier.md` specifies.

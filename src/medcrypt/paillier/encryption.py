@@ -19,6 +19,7 @@ import numpy.typing as npt
 from medcrypt.paillier.arithmetic import Residues, random_exponents, random_units
 from medcrypt.paillier.arrays import EncryptedArray
 from medcrypt.paillier.packing import Packing, Rounding
+from medcrypt.paillier.proofs import plaintexts as knowledge
 
 if TYPE_CHECKING:
     from medcrypt.paillier.keys import PublicKey
@@ -136,6 +137,60 @@ class EncryptionKey(ABC):
         plaintexts = packing.encode_integers(array, self._public_half.bits)
         ciphertexts = self._conceal(plaintexts, self.masks(len(plaintexts), mode))
         return EncryptedArray(self._public_half, ciphertexts, np.shape(array), packing, context=context)
+
+    def encrypt_integers_and_prove(
+        self,
+        array: npt.ArrayLike,
+        packing: Packing,
+        *,
+        context: bytes = b"",
+        proof_context: bytes = b"",
+        mode: Mode | None = None,
+    ) -> tuple[EncryptedArray, bytes]:
+        """Encrypt integers, and prove that one knows them: nobody can then pass the ciphertexts on as his own.
+
+        Parameters
+        ----------
+        array, packing, context, mode
+            As for `encrypt_integers`.
+        proof_context
+            What the proof is bound to, such as the sender, the round and the receiver.
+
+        Returns
+        -------
+        encrypted : EncryptedArray
+            As `encrypt_integers` makes it.
+        proof : bytes
+            1,543 bytes for a key of 3072 bits, for `EncryptedArray.verify_plaintexts_known`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `encrypt_integers`.
+
+        Examples
+        --------
+        >>> from medcrypt.paillier import Packing, generate_keypair
+        >>> public, private = generate_keypair(512, insecure=True)
+        >>> encrypted, proof = public.encrypt_integers_and_prove([1, -2], Packing(), proof_context=b"Berlin")
+        >>> encrypted.verify_plaintexts_known(proof, context=b"Berlin")
+        """
+        public = self._public_half
+        plaintexts = packing.encode_integers(array, public.bits)
+        count = len(plaintexts)
+        if self._resolve(mode) == "textbook":
+            units = random_units(public.n, count)
+            ciphertexts = self._conceal(plaintexts, self._nth_powers(units))
+            proof = knowledge.prove_textbook(public.group, ciphertexts, plaintexts, units, proof_context)
+        else:
+            exponents = random_exponents(public.exponent_bits, count)
+            width = len(exponents) // max(count, 1)
+            known = [int.from_bytes(exponents[i * width : (i + 1) * width], "little") for i in range(count)]
+            ciphertexts = self._conceal(plaintexts, self._short_powers(exponents))
+            proof = knowledge.prove_short(
+                *(public.group, ciphertexts, plaintexts, known, public.exponent_bits, proof_context)
+            )
+        return EncryptedArray(public, ciphertexts, np.shape(array), packing, context=context), proof
 
     def raw_encrypt(self, m: SupportsIndex, r: SupportsIndex | None = None) -> int:
         """Encrypt one integer: (1 + m n) r^n mod n^2, or (1 + m n) h^s for a trusted key and no `r`.

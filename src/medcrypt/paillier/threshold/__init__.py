@@ -14,7 +14,7 @@ The scheme is that of Damgård, Jurik and Nielsen (Int. J. Inf. Secur. 9, 2010, 
 2000). Why it is sound is written in docs/explanation/threshold.md.
 """
 
-from medcrypt.paillier.threshold.combining import combine, combine_integers, sift
+from medcrypt.paillier.threshold.combining import combine, combine_integers, combine_verified, sift
 from medcrypt.paillier.threshold.generation import CommitteeMember, generate_threshold_key
 from medcrypt.paillier.threshold.key_share import KeyShare
 from medcrypt.paillier.threshold.partial import PartialDecryption
@@ -29,6 +29,7 @@ __all__ = [
     "VerificationKeys",
     "combine",
     "combine_integers",
+    "combine_verified",
     "deal_threshold_key",
     "generate_threshold_key",
     "sift",

@@ -8,7 +8,7 @@ so the plaintext M is the logarithm, which is easy to the base 1 + n, divided by
 the proofs speak of (Damgård, Jurik, Nielsen 2010, section 4.1).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from medcrypt.paillier.threshold.lagrange import interpolated_powers, weights_at
 from medcrypt.paillier.threshold.partial import PartialDecryption, digest_of
 from medcrypt.paillier.threshold.public_key import ThresholdPublicKey, party_name
 
-__all__ = ["combine", "combine_integers", "sift"]
+__all__ = ["combine", "combine_integers", "combine_verified", "sift"]
 
 
 def combine(
@@ -116,11 +116,48 @@ def combine_integers(
     good, faults = sift(total, parts, context=context, public=key)
     if faults and not robust:
         raise faults[0]
+    return combine_verified(total, good, public=key)
+
+
+def combine_verified(
+    total: EncryptedArray, good: Sequence[PartialDecryption], *, public: ThresholdPublicKey | None = None
+) -> npt.NDArray[np.int64]:
+    """Decrypt the exact sum from partial decryptions that were verified one by one, and not once more.
+
+    Parameters
+    ----------
+    total, public
+        As for `combine`.
+    good
+        What `sift` found good, or `PartialDecryption.verify` accepted: of `threshold` different parties or more.
+
+    Returns
+    -------
+    ndarray of int64
+        The sum, always exact.
+
+    Raises
+    ------
+    TypeError, InvalidCiphertextError
+        As for `combine`.
+    ProtocolError
+        If fewer than `threshold` are there, or they do not belong together.
+
+    Examples
+    --------
+    >>> from medcrypt.paillier import Packing, deal_threshold_key
+    >>> public, shares = deal_threshold_key(parties=3, threshold=2, bits=256, insecure=True)
+    >>> total = public.encrypt_integers([1, -2], Packing(bits=16))
+    >>> good, _ = sift(total, [share.partial_decrypt(total) for share in shares])
+    >>> combine_verified(total, good)
+    array([ 1, -2])
+    """
+    key = _key_of(total, public)
     if len(good) < key.threshold:
         raise ProtocolError(
             f"{key.threshold} parties decrypt together; there are good partial decryptions of {len(good)}"
         )
-    plaintexts = _interpolate(key, good[: key.threshold])
+    plaintexts = _interpolate(key, list(good[: key.threshold]))
     packing, terms = total.packing, total.terms
     return packing.decode_integers(plaintexts, total.size, terms, key.bits).reshape(total.shape)
 

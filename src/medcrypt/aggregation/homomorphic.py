@@ -1,0 +1,296 @@
+"""The homomorphic back-end: clients encrypt, a server adds, key holders open one sum a round.
+
+    client   integers -> Paillier, signed                       one upload, and it may go
+    server   collects, adds; asks the holders to open the sum   reads nothing
+    holder   see `medcrypt.aggregation.holder`                  adds the signed uploads itself before it helps
+
+Sums of the server are re-randomised before they leave it, so that nobody who sees one can tell which uploads it
+is made of. What goes to the holders are the uploads themselves.
+"""
+
+from typing import SupportsIndex
+
+from medcrypt.aggregation.messages import Message, MessageType, Signer, read_message
+from medcrypt.aggregation.openings import Opening, finish
+from medcrypt.aggregation.plan import Plan
+from medcrypt.aggregation.quantisation import Aggregate, Update, quantise
+from medcrypt.aggregation.uploads import (
+    Contributions,
+    Upload,
+    packing_of,
+    proof_context,
+    read_upload,
+    write_request,
+    write_upload_body,
+)
+from medcrypt.errors import ProtocolError
+from medcrypt.keys import Identity
+from medcrypt.paillier import EncryptedArray, PublicKey
+
+__all__ = ["HomomorphicClient", "HomomorphicServer"]
+
+Bytes = bytes | bytearray | memoryview
+
+
+class HomomorphicClient:
+    """A client: encrypts its update, once.
+
+    Parameters
+    ----------
+    plan
+        The plan of the round.
+    public
+        The holders' key. Give it trusted (`PublicKey.verify`, `ThresholdPublicKey.from_bytes`), else every
+        ciphertext costs twenty times as much.
+    name
+        The client's name.
+    identity
+        Its private key; needed exactly where the plan pins the parties.
+
+    Raises
+    ------
+    TypeError
+        If the identity is missing.
+    ValueError
+        If the plan does not know the client or pins another key for it, or the key is too short for the plan.
+
+    Examples
+    --------
+    >>> from medcrypt import aggregation, paillier
+    >>> public, private = paillier.generate_keypair(512, insecure=True)
+    >>> plan = aggregation.Plan(clients=3, threshold=2, clip=1.0, bits=16, shapes={"w": (2,)}, weighted=True,
+    ...                         max_weight=100)
+    >>> server = HomomorphicServer(plan, public)
+    >>> for name, weight in [("Berlin", 30), ("Jena", 10)]:  # the third has dropped out
+    ...     client = HomomorphicClient(plan, public, name)
+    ...     _ = server.receive(client.encrypt({"w": [0.5, weight / 100]}, weight=weight))
+    >>> sums = private.decrypt_integers(server.total())
+    >>> aggregate = aggregation.Aggregate(plan, sums, server.contributors)
+    >>> aggregate.total_weight, aggregate.means()["w"].round(4)
+    (40, array([0.5 , 0.25]))
+    """
+
+    def __init__(self, plan: Plan, public: PublicKey, name: str, identity: Identity | None = None) -> None:
+        self._signer = Signer(plan, name, identity)
+        if plan.parties is not None and name not in plan.client_names:
+            raise ValueError(f"{name!r} is not a client in this plan")
+        packing_of(plan).slots(public.bits)
+        self._plan, self._public, self._done = plan, public, False
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the round."""
+        return self._plan
+
+    def encrypt(
+        self, update: Update, weight: SupportsIndex | None = None, *, saturate: bool = False
+    ) -> bytes:
+        """Return the upload.
+
+        Parameters
+        ----------
+        update
+            The planned arrays, by name: real numbers within the clip.
+        weight
+            The client's weight, from 1 to the plan's `max_weight`; None where the plan is not weighted.
+        saturate
+            Move values beyond the clip onto it in place of refusing them.
+
+        Returns
+        -------
+        bytes
+            A signed message for the server.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `quantise`.
+        ProtocolError
+            If this client has encrypted before: two uploads of one round would tell their difference. Naming the
+            client itself.
+        """
+        if self._done:
+            raise ProtocolError("it has uploaded in this round already", self._signer.name)
+        integers = quantise(self._plan, update, weight, saturate=saturate)
+        packing, context, name = packing_of(self._plan), self._plan.digest, self._signer.name
+        proof = b""
+        if self._plan.proofs:
+            array, proof = self._public.encrypt_integers_and_prove(
+                integers, packing, context=context, proof_context=proof_context(self._plan, name)
+            )
+        else:
+            array = self._public.encrypt_integers(integers, packing, context=context)
+        self._done = True
+        return self._signer.write(MessageType.UPLOAD, write_upload_body(array, proof))
+
+    def __repr__(self) -> str:
+        return f"HomomorphicClient(name={self._signer.name!r}, plan={self._plan!r})"
+
+
+class HomomorphicServer:
+    """The server: collects uploads and adds them; it has no secret but the key it signs with.
+
+    Parameters
+    ----------
+    plan
+        The plan of the round.
+    public
+        The holders' key; a `ThresholdPublicKey` where shares decrypt.
+    identity
+        The server's private key; needed for `request`, where the plan pins the parties.
+
+    Raises
+    ------
+    ValueError
+        If the plan does not know the server or pins another key for it.
+
+    Examples
+    --------
+    See `HomomorphicClient`, and `HomomorphicHolder` for the whole way.
+    """
+
+    def __init__(self, plan: Plan, public: PublicKey, identity: Identity | None = None) -> None:
+        self._plan, self._public = plan, public
+        signs = plan.parties is None or identity is not None
+        self._signer = Signer(plan, plan.server, identity) if signs else None
+        self._uploads: dict[str, Upload] = {}
+        self._closed: Contributions | None = None
+        self._sum: EncryptedArray | None = None
+        self._openings: dict[str, Opening] = {}
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the round."""
+        return self._plan
+
+    @property
+    def contributors(self) -> tuple[str, ...]:
+        """Who has uploaded, in ascending order."""
+        return tuple(sorted(self._uploads, key=str.encode))
+
+    def receive(self, data: Bytes) -> str:
+        """Take an upload, or, once the holders were asked, an opening.
+
+        Parameters
+        ----------
+        data
+            The message.
+
+        Returns
+        -------
+        str
+            Who sent it.
+
+        Raises
+        ------
+        TypeError
+            If it is not bytes.
+        ProtocolError
+            If anything is wrong: it changes nothing then, and names the signer if the signature holds.
+        """
+        if self._closed is None:
+            return self._receive_upload(data)
+        message = read_message(self._plan, data, {MessageType.UPLOAD, MessageType.OPENING})
+        if message.type == MessageType.UPLOAD:
+            raise ProtocolError("its upload came after the round was closed", message.sender)
+        return self._receive_opening(message)
+
+    def _receive_upload(self, data: Bytes) -> str:
+        upload = read_upload(self._plan, self._public, data)
+        if upload.sender in self._uploads:
+            raise ProtocolError("it has uploaded in this round already", upload.sender)
+        if len(self._uploads) == self._plan.clients:
+            raise ProtocolError("there are more clients than planned", upload.sender)
+        self._uploads[upload.sender] = upload
+        return upload.sender
+
+    def _receive_opening(self, message: Message) -> str:
+        contributions, total = self._aggregate()
+        if message.sender in self._openings:
+            raise ProtocolError("it has answered in this round already", message.sender)
+        opening = Opening.read(self._plan, self._public, message, contributions, total)
+        if opening.party is not None and any(
+            other.party == opening.party for other in self._openings.values()
+        ):
+            raise ProtocolError("another holder has answered with the same key share", message.sender)
+        self._openings[message.sender] = opening
+        return message.sender
+
+    def total(self) -> EncryptedArray:
+        """Return the encrypted sum of all uploads so far, re-randomised.
+
+        For a key that the server trusts a short exponent does that, which keeps the Jacobi symbols modulo n; clients
+        that use textbook ciphertexts can be told apart by them (`EncryptedArray.rerandomize`).
+
+        Returns
+        -------
+        EncryptedArray
+            Shape (plan.dimension,), its context the plan hash.
+
+        Raises
+        ------
+        ProtocolError
+            If fewer than `plan.threshold` have uploaded.
+        """
+        total = self._contributions().total()
+        return total.rerandomize(short=self._public.trusted)
+
+    def request(self) -> bytes:
+        """Close the round, and return what every key holder gets: all uploads, signed by their senders.
+
+        Returns
+        -------
+        bytes
+            A signed message for the holders; the same at every call.
+
+        Raises
+        ------
+        ValueError
+            If the server has no identity to sign with.
+        ProtocolError
+            If fewer than `plan.threshold` have uploaded.
+        """
+        if self._signer is None:
+            raise ValueError("the plan pins the parties' keys: the server needs its identity to ask holders")
+        if self._closed is None:
+            self._closed = self._contributions()
+        return self._signer.write(MessageType.REQUEST, write_request(self._closed.uploads))
+
+    def result(self) -> Aggregate:
+        """Return the opened sum, once enough holders have answered.
+
+        Returns
+        -------
+        Aggregate
+            The sum and who is in it.
+
+        Raises
+        ------
+        ProtocolError
+            If too few holders have answered, or what they opened is no sum of so many contributions.
+        """
+        contributions, total = self._aggregate()
+        sums = finish(self._public, total, list(self._openings.values()))
+        return Aggregate(self._plan, sums, contributions.names)
+
+    def _contributions(self) -> Contributions:
+        """Return what is to be added, if it is enough."""
+        if self._closed is not None:
+            return self._closed
+        names = self.contributors
+        if len(names) < self._plan.threshold:
+            raise ProtocolError(
+                f"only {len(names)} have uploaded, the plan's threshold is {self._plan.threshold}"
+            )
+        return Contributions(tuple(self._uploads[name] for name in names))
+
+    def _aggregate(self) -> tuple[Contributions, EncryptedArray]:
+        """Return the closed set and its sum exactly as the holders compute it."""
+        if self._closed is None:
+            raise ProtocolError("the holders have not been asked yet")
+        if self._sum is None:
+            self._sum = self._closed.total()
+        return self._closed, self._sum
+
+    def __repr__(self) -> str:
+        return f"HomomorphicServer(contributors={len(self._uploads)}, plan={self._plan!r})"
