@@ -84,8 +84,8 @@ class Layout:
         place, magic = _MAGICS[size]
         if data[place : place + len(magic)].tobytes() != magic:
             raise FormatError("not a NIfTI image in one file: of a pair, only the whole can be sealed")
-        start = int(header["vox_offset"])
         try:
+            start = int(header["vox_offset"])  # NIfTI-1 stores a float, be it NaN
             stop = start + header.get_data_dtype().itemsize * int(
                 np.prod(header.get_data_shape(), dtype=object)
             )

@@ -56,7 +56,7 @@ def get(dataset: pydicom.Dataset, element: int) -> bytes | None:
             raise FormatError("the private block is damaged")
         (length,) = _LENGTH.unpack(found[: _LENGTH.size])
         value = found[_LENGTH.size :]
-        if not 0 <= len(value) - length <= 1:
+        if value[length:] != bytes(length % 2) or len(value) < length:
             raise FormatError("the private block was cut or extended")
         return value[:length]
 
