@@ -13,6 +13,7 @@ from typing import Any
 
 from reference import paillier as twin
 from reference import paillier_proofs as proofs
+from reference import paillier_threshold as threshold
 
 FOLDER = Path(__file__).parent
 
@@ -26,6 +27,8 @@ def main() -> None:
     write("packing", packing_vectors(keys))
     write("arrays", [array_vector(bits, keys[bits]) for bits in (512, 2048, 3072)])
     write("proofs", [proof_vector(bits, keys[bits]) for bits in (256, 512)])
+    safe = json.loads((FOLDER / "safe-primes.json").read_text())["keys"]
+    write("threshold", [threshold_vector(twin.Key(int(key["p"], 16), int(key["q"], 16))) for key in safe])
 
 
 def write(name: str, vectors: list[dict[str, Any]]) -> None:
@@ -121,6 +124,35 @@ def proof_vector(bits: int, key: twin.Key) -> dict[str, Any]:
         "blum": proofs.prove_blum(key.p, key.q, context, drawn).hex(),
         "ring_pedersen": parameters.hex(),
         "factors": proofs.prove_factors(key.p, key.q, triple, context, drawn).hex(),
+    }
+
+
+def threshold_vector(key: twin.Key) -> dict[str, Any]:
+    """Deal a key to five parties, three of whom decrypt; all five do so."""
+    n, context, layout, shape = key.n, b"round 7", twin.Layout(8.0, 32, 10), (3, 7)
+    bits = n.bit_length()
+    public, shares = threshold.deal(
+        *(key.p, key.q, 5, 3), draw=lambda label, limit: drawn(f"threshold {bits} {label}", limit)
+    )
+    integers = [drawn(f"threshold {bits} x {i}", 2**32) - 2**31 for i in range(21)]
+    plaintexts = twin.pack(layout, n, integers)
+    randomness = [drawn(f"threshold {bits} r {i}", n) for i in range(len(plaintexts))]
+    ciphertexts = [twin.encrypt(key, m, r) for m, r in zip(plaintexts, randomness, strict=True)]
+    array = twin.array_bytes(layout, n, ciphertexts, shape, 1, b"")
+    return {
+        "bits": bits,
+        "public": public.hex(),
+        "shares": [threshold.share_bytes(public, i, s).hex() for i, s in enumerate(shares, start=1)],
+        "array": array.hex(),
+        "integers": integers,
+        "context": context.hex(),
+        "partial_decryptions": [
+            threshold.partial_decryption(
+                *(public, i, share, array, len(ciphertexts), context),
+                draw=lambda label, limit: drawn(f"threshold {bits} {label}", limit),
+            ).hex()
+            for i, share in enumerate(shares, start=1)
+        ],
     }
 
 
