@@ -177,8 +177,9 @@ class Mask:
 
     def to_bytes(self) -> bytes:
         """Return kind, axes, width, number of runs, and for each run the gap before it and its length."""
-        bounds = np.stack([self.inside.starts, self.inside.stops], axis=1).ravel()
-        steps = np.diff(bounds, prepend=0)
+        starts, stops = self.inside.starts, self.inside.stops
+        steps = np.empty(2 * starts.size, np.int64)
+        steps[:1], steps[2::2], steps[1::2] = starts[:1], starts[1:] - stops[:-1], stops - starts
         width = _width(int(steps.max(initial=0)))
         head = struct.pack("<BBBQ", self.KIND, self.axes, width, self.inside.starts.size)
         return head + steps.astype(f"<u{width}").tobytes()

@@ -76,7 +76,7 @@ def union(parts: Iterable[Runs]) -> Runs:
     >>> union([of_bounds((9,), [(0, 3)]), of_bounds((9,), [(5, 7)]), of_bounds((9,), [(2, 5)])])
     Runs(starts=array([0]), stops=array([7]))
     """
-    listed = list(parts)
+    listed = [part for part in parts if part.starts.size]
     if len(listed) == 1:
         return listed[0]
     starts = np.concatenate([np.empty(0, np.int64), *(part.starts for part in listed)])
@@ -87,7 +87,10 @@ def union(parts: Iterable[Runs]) -> Runs:
 def merged(starts: Positions, stops: Positions) -> Runs:
     """Return the union of intervals that may be empty, touch, overlap, and come in any order."""
     held = starts < stops
-    starts, stops = starts[held], stops[held]
+    if not held.all():
+        starts, stops = starts[held], stops[held]
+    if (starts[1:] > stops[:-1]).all():  # as masks and rectangles come: nothing is to be sorted or joined
+        return Runs(starts, stops)
     order = np.argsort(starts, kind="stable")
     starts, reached = starts[order], np.maximum.accumulate(stops[order])
     first = np.append(True, starts[1:] > reached[:-1])[: starts.size]
@@ -121,5 +124,7 @@ def of_mask(mask: NDArray[np.bool_]) -> Runs:
 
 def repeated(runs: Runs, plane: int, planes: Positions) -> Runs:
     """Return the runs of a plane of ``plane`` pixels on each of ``planes``, which are numbers of planes."""
+    if planes.size == 1 and planes[0] == 0:
+        return runs
     offsets = planes[:, None] * plane
     return merged((offsets + runs.starts).ravel(), (offsets + runs.stops).ravel())
