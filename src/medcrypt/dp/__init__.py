@@ -4,7 +4,7 @@
 and ``noise`` draws exact integer noise from the operating system's randomness.
 """
 
-from medcrypt.dp import noise
+from medcrypt.dp import noise, renyi
 from medcrypt.dp.accountant import Accountant
 from medcrypt.dp.calibration import calibrate
 from medcrypt.dp.distributed import distributed_discrete_gaussian
@@ -49,5 +49,6 @@ __all__ = [
     "distributed_discrete_gaussian",
     "from_json",
     "noise",
+    "renyi",
     "to_json",
 ]

@@ -19,12 +19,21 @@ Points may come in any order and may repeat. Where all of them lie on ``losses[0
 ``spacing`` says so; the integral then needs one period only.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from medcrypt.dp.events import Event, Gaussian, Laplace, PoissonSampled
+from medcrypt.dp.discrete import DiscreteLoss, discrete_loss
+from medcrypt.dp.events import (
+    ApproximateDP,
+    DiscreteGaussian,
+    DiscreteLaplace,
+    Event,
+    Gaussian,
+    Laplace,
+    PoissonSampled,
+    PureDP,
+    RandomizedResponse,
+    Skellam,
+)
 
 __all__ = [
     "DiscreteLoss",
@@ -34,8 +43,6 @@ __all__ = [
     "SampledGaussianLoss",
     "pair",
 ]
-
-_Reals = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -63,33 +70,6 @@ class SampledGaussianLoss:
     sigma: float
     q: float
     removing: bool
-
-
-@dataclass(frozen=True, eq=False)
-class DiscreteLoss:
-    """A loss on points; see the module's docstring for what each field promises.
-
-    Parameters
-    ----------
-    losses
-        Points, finite, one-dimensional.
-    log_masses
-        Logarithms of their masses under P, of the same shape.
-    infinity, missing
-        Mass at infinity, and a bound on the mass left out.
-    spacing
-        Distance of the lattice that holds all points, or None.
-    mass_error, loss_error
-        Relative error of each mass, absolute error of each point.
-    """
-
-    losses: _Reals
-    log_masses: _Reals
-    infinity: float = 0.0
-    missing: float = 0.0
-    spacing: float | None = None
-    mass_error: float = 1e-14
-    loss_error: float = field(default=0.0)
 
 
 Loss = GaussianLoss | LaplaceLoss | SampledGaussianLoss | DiscreteLoss
@@ -126,4 +106,14 @@ def pair(event: Event, log_missing: float) -> tuple[Loss, Loss] | None:
             return None
         case PoissonSampled(q, Gaussian(sigma)):
             return SampledGaussianLoss(sigma, q, True), SampledGaussianLoss(sigma, q, False)
+        case (
+            DiscreteGaussian()
+            | DiscreteLaplace()
+            | Skellam()
+            | RandomizedResponse()
+            | PureDP()
+            | ApproximateDP()
+        ):
+            loss = discrete_loss(event, log_missing)
+            return None if loss is None else (loss, loss)
     raise ValueError(f"{type(event).__name__} cannot be accounted yet")
