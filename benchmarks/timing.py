@@ -52,9 +52,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--timings", type=int, default=4000, help="single calls of each experiment")
     parser.add_argument("--only", default="", help="experiments whose name contains this")
-    parser.add_argument("--path", choices=cpu.paths(), help="one kernel path only")
+    parser.add_argument("--path", choices=[*cpu.paths(), *bignum.kernels()], help="one kernel only")
     arguments = parser.parse_args()
-    paths = [arguments.path] if arguments.path else [p for p in cpu.paths() if p != "avx2"]
+    paths = [arguments.path] if arguments.path else list(bignum.kernels())
     verdicts = [
         measure(f"{path}: {name}", experiment, arguments.timings)
         for path in paths

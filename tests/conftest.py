@@ -37,9 +37,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that takes ``kernel_path`` once for every kernel path that this CPU has."""
+    """Run a test that takes ``kernel_path``, or ``bignum_kernel``, once for each of them that this CPU has."""
     if "kernel_path" in metafunc.fixturenames:
         # Imported here: a broken build then fails the tests of the kernels, not the collection of all.
         from medcrypt._ext import cpu
 
         metafunc.parametrize("kernel_path", list(cpu.paths()))
+    if "bignum_kernel" in metafunc.fixturenames:
+        from medcrypt._ext import bignum
+
+        metafunc.parametrize("bignum_kernel", list(bignum.kernels()))

@@ -62,9 +62,9 @@ def loose(n: int) -> st.SearchStrategy[int]:
 
 
 @given(data=st.data())
-def test_a_product_has_the_digits_of_the_reference(kernel_path, data):
-    layout = twin.layout_of(kernel_path)
-    n, ring = data.draw(rings(kernel_path, LENGTHS))
+def test_a_product_has_the_digits_of_the_reference(bignum_kernel, data):
+    layout = twin.layout_of(bignum_kernel)
+    n, ring = data.draw(rings(bignum_kernel, LENGTHS))
     pair = st.tuples(loose(n), loose(n))
     xs, ys = (data.draw(st.lists(pair, min_size=layout.lanes, max_size=layout.lanes)) for _ in range(2))
     x, y = (np.array(layout.words(n, pairs), dtype=np.uint64) for pairs in (xs, ys))
@@ -76,9 +76,9 @@ def test_a_product_has_the_digits_of_the_reference(kernel_path, data):
 
 
 @given(data=st.data())
-def test_a_square_has_the_digits_of_the_reference(kernel_path, data):
-    layout = twin.layout_of(kernel_path)
-    n, ring = data.draw(rings(kernel_path, LENGTHS))
+def test_a_square_has_the_digits_of_the_reference(bignum_kernel, data):
+    layout = twin.layout_of(bignum_kernel)
+    n, ring = data.draw(rings(bignum_kernel, LENGTHS))
     xs = data.draw(st.lists(st.tuples(loose(n), loose(n)), min_size=layout.lanes, max_size=layout.lanes))
     x = np.array(layout.words(n, xs), dtype=np.uint64)
     z = np.empty_like(x)
@@ -87,11 +87,11 @@ def test_a_square_has_the_digits_of_the_reference(kernel_path, data):
 
 
 @pytest.mark.parametrize("bits", LONG)
-def test_long_moduli_with_all_ones_in_every_digit(kernel_path, bits):
+def test_long_moduli_with_all_ones_in_every_digit(bignum_kernel, bits):
     """The greatest columns there are: every digit of both operands, the modulus and the quotient."""
-    layout = twin.layout_of(kernel_path)
+    layout = twin.layout_of(bignum_kernel)
     for n in moduli(bits):
-        ring, top = ring_of(n, kernel_path), 4 * n - 1
+        ring, top = ring_of(n, bignum_kernel), 4 * n - 1
         ones = (1 << (4 * n).bit_length() - 1) - 1
         for pair in [(top, top), (ones, ones), (0, top), (top, 0), (n, n), (0, 0)]:
             x = np.array(layout.words(n, [pair] * layout.lanes), dtype=np.uint64)
@@ -105,9 +105,9 @@ def test_long_moduli_with_all_ones_in_every_digit(kernel_path, bits):
             assert layout.pairs(n, z.tolist()) == [expected] * layout.lanes
 
 
-def test_a_result_may_lie_where_an_operand_lies(kernel_path):
+def test_a_result_may_lie_where_an_operand_lies(bignum_kernel):
     n = moduli(1000)[2]
-    layout, ring = twin.layout_of(kernel_path), ring_of(n, kernel_path)
+    layout, ring = twin.layout_of(bignum_kernel), ring_of(n, bignum_kernel)
     pairs = [[(n // (3 + i), n // (5 + i + j)) for i in range(layout.lanes)] for j in range(2)]
     x, y = (np.array(layout.words(n, p), dtype=np.uint64) for p in pairs)
     expected = np.empty_like(x)

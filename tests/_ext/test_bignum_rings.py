@@ -62,15 +62,15 @@ def batches(draw: st.DrawFn, path: str, numbers: list[int] = SMALL + LONG) -> tu
 
 
 @given(data=st.data())
-def test_what_enters_leaves_again(kernel_path, data):
-    batch, values = data.draw(batches(kernel_path))
+def test_what_enters_leaves_again(bignum_kernel, data):
+    batch, values = data.draw(batches(bignum_kernel))
     assert batch.leave(batch.words) == values
 
 
 @pytest.mark.parametrize("zeros", [1, 7, 8, 9, 64, 1000])
-def test_a_modulus_may_have_leading_zeros(kernel_path, zeros):
+def test_a_modulus_may_have_leading_zeros(bignum_kernel, zeros):
     n = LONG[0]
-    ring = bignum.Ring(bytes(zeros) + n.to_bytes(64, "big"), path=kernel_path)
+    ring = bignum.Ring(bytes(zeros) + n.to_bytes(64, "big"), path=bignum_kernel)
     x, out = np.empty(ring.group_words, dtype=np.uint64), bytearray(128)
     ring.enter((n * n - 5).to_bytes(128, "big"), 128, x)
     ring.leave(x, 128, out)
@@ -79,17 +79,17 @@ def test_a_modulus_may_have_leading_zeros(kernel_path, zeros):
 
 
 @given(data=st.data(), width=st.integers(1, 700))
-def test_numbers_of_any_size_enter_modulo_the_square(kernel_path, data, width):
+def test_numbers_of_any_size_enter_modulo_the_square(bignum_kernel, data, width):
     n = data.draw(st.sampled_from(SMALL + LONG))
     values = data.draw(st.lists(st.binary(min_size=width, max_size=width), min_size=1, max_size=9))
     numbers = [int.from_bytes(value, "big") for value in [*values, b"\xff" * width]]
-    batch = Batch(n, [0] * len(numbers), kernel_path)
+    batch = Batch(n, [0] * len(numbers), bignum_kernel)
     assert batch.leave(batch.enter(numbers, width)) == [x % batch.square for x in numbers]
 
 
 @given(data=st.data())
-def test_halves_leave_as_the_digits_to_base_n(kernel_path, data):
-    batch, values = data.draw(batches(kernel_path))
+def test_halves_leave_as_the_digits_to_base_n(bignum_kernel, data):
+    batch, values = data.draw(batches(bignum_kernel))
     low, high = bytearray(batch.count * batch.n_width), bytearray(batch.count * batch.n_width)
     batch.ring.leave_low(batch.words, batch.n_width, low)
     batch.ring.leave_high(batch.words, batch.n_width, high)
@@ -98,8 +98,8 @@ def test_halves_leave_as_the_digits_to_base_n(kernel_path, data):
 
 
 @given(data=st.data())
-def test_products_are_products(kernel_path, data):
-    batch, xs = data.draw(batches(kernel_path))
+def test_products_are_products(bignum_kernel, data):
+    batch, xs = data.draw(batches(bignum_kernel))
     ys = [data.draw(elements(batch.n)) for _ in xs]
     out = batch.empty(batch.count)
     batch.ring.multiply(batch.words, batch.enter(ys), out)
@@ -110,8 +110,8 @@ EXPONENTS = [0, 1, 2, 3, 15, 16, 17, 255, 256, 65535, 65536, 2**64 - 1, 2**64]
 
 
 @given(data=st.data(), secret=st.booleans(), exponent=st.sampled_from(EXPONENTS) | st.integers(0, 2**200))
-def test_powers_are_powers(kernel_path, data, secret, exponent):
-    batch, xs = data.draw(batches(kernel_path))
+def test_powers_are_powers(bignum_kernel, data, secret, exponent):
+    batch, xs = data.draw(batches(bignum_kernel))
     spare = data.draw(st.integers(0, 3))  # leading zeros
     encoded = exponent.to_bytes(max(-(-exponent.bit_length() // 8), 1) + spare, "big")
     out = batch.empty(batch.count)
@@ -122,8 +122,8 @@ def test_powers_are_powers(kernel_path, data, secret, exponent):
 
 
 @given(data=st.data(), secret=st.booleans(), exponent=st.sampled_from(EXPONENTS) | st.integers(0, 2**200))
-def test_single_powers_are_powers(kernel_path, data, secret, exponent):
-    batch, xs = data.draw(batches(kernel_path))
+def test_single_powers_are_powers(bignum_kernel, data, secret, exponent):
+    batch, xs = data.draw(batches(bignum_kernel))
     width = batch.n_width + 1
     values = b"".join((x % (2 * batch.n)).to_bytes(width, "big") for x in xs)
     out = bytearray(len(values))
@@ -132,8 +132,8 @@ def test_single_powers_are_powers(kernel_path, data, secret, exponent):
 
 
 @given(data=st.data(), size=st.integers(1, 20))
-def test_every_lane_may_have_its_own_exponent(kernel_path, data, size):
-    batch, xs = data.draw(batches(kernel_path))
+def test_every_lane_may_have_its_own_exponent(bignum_kernel, data, size):
+    batch, xs = data.draw(batches(bignum_kernel))
     lanes = batch.ring.lanes
     binary = st.binary(min_size=size, max_size=size)
     exponents = data.draw(st.lists(binary, min_size=lanes, max_size=lanes))
@@ -143,8 +143,8 @@ def test_every_lane_may_have_its_own_exponent(kernel_path, data, size):
 
 
 @given(data=st.data())
-def test_concealing_multiplies_by_one_plus_m_n(kernel_path, data):
-    batch, masks = data.draw(batches(kernel_path))
+def test_concealing_multiplies_by_one_plus_m_n(bignum_kernel, data):
+    batch, masks = data.draw(batches(bignum_kernel))
     edges = st.sampled_from([0, 1, batch.n - 1])
     plaintexts = [data.draw(edges | st.integers(0, batch.n - 1)) for _ in masks]
     encoded, out = b"".join(m.to_bytes(batch.n_width, "big") for m in plaintexts), batch.empty(batch.count)
@@ -154,8 +154,8 @@ def test_concealing_multiplies_by_one_plus_m_n(kernel_path, data):
 
 
 @given(data=st.data())
-def test_combining_multiplies_and_adds_and_the_sum_can_be_multiplied(kernel_path, data):
-    batch, xs = data.draw(batches(kernel_path))
+def test_combining_multiplies_and_adds_and_the_sum_can_be_multiplied(bignum_kernel, data):
+    batch, xs = data.draw(batches(bignum_kernel))
     n, square, lanes = batch.n, batch.square, batch.ring.lanes
     ys, (e, f) = [data.draw(elements(n)) for _ in xs], [data.draw(elements(n)) for _ in range(2)]
     out = batch.empty(batch.count)
@@ -168,21 +168,21 @@ def test_combining_multiplies_and_adds_and_the_sum_can_be_multiplied(kernel_path
 
 
 @given(data=st.data(), bits=st.integers(1, 70))
-def test_comb_powers_are_powers(kernel_path, data, bits):
+def test_comb_powers_are_powers(bignum_kernel, data, bits):
     n = data.draw(st.sampled_from(SMALL + LONG[:5]))
     base = data.draw(elements(n))
     edges = st.sampled_from([0, 1, (1 << bits) - 1, 1 << (bits - 1)])
     exponents = data.draw(st.lists(edges | st.integers(0, (1 << bits) - 1), min_size=1, max_size=17))
-    batch, width = Batch(n, [base] * len(exponents), kernel_path), -(-bits // 8)
+    batch, width = Batch(n, [base] * len(exponents), bignum_kernel), -(-bits // 8)
     comb, out = bignum.Comb(batch.ring, batch.words[0], bits), batch.empty(len(exponents))
     comb.powers(b"".join(e.to_bytes(width, "little") for e in exponents), width, out)
     assert batch.leave(out) == [pow(base, e, n * n) for e in exponents]
 
 
-def test_a_comb_serves_more_groups_than_take_turns(kernel_path):
+def test_a_comb_serves_more_groups_than_take_turns(bignum_kernel):
     n, count = SMALL[4], 333
     exponents = [(i * 2654435761) % 2**32 for i in range(count)]
-    batch = Batch(n, [2] * count, kernel_path)
+    batch = Batch(n, [2] * count, bignum_kernel)
     out = batch.empty(count)
     bignum.Comb(batch.ring, batch.words[0], 32).powers(
         b"".join(e.to_bytes(4, "little") for e in exponents), 4, out
@@ -191,8 +191,8 @@ def test_a_comb_serves_more_groups_than_take_turns(kernel_path):
 
 
 @given(data=st.data())
-def test_the_product_is_a_unit_where_all_are(kernel_path, data):
-    batch, xs = data.draw(batches(kernel_path, [15, 77, 3**40, 2**127 - 1]))
+def test_the_product_is_a_unit_where_all_are(bignum_kernel, data):
+    batch, xs = data.draw(batches(bignum_kernel, [15, 77, 3**40, 2**127 - 1]))
     out = bytearray(batch.ring.lanes * batch.n_width)
     batch.ring.product(batch.words, batch.n_width, out)
     gcds = [math.gcd(p, batch.n) for p in integers(out, batch.n_width)]
@@ -200,11 +200,11 @@ def test_the_product_is_a_unit_where_all_are(kernel_path, data):
 
 
 @given(data=st.data())
-def test_running_products_unwind_to_inverses(kernel_path, data):
+def test_running_products_unwind_to_inverses(bignum_kernel, data):
     n = data.draw(st.sampled_from([2**127 - 1, *LONG[2:4]]))
     units = st.integers(1, n * n - 1).filter(lambda x: math.gcd(x, n) == 1)
     xs = data.draw(st.lists(units, min_size=1, max_size=25))
-    batch = Batch(n, xs, kernel_path)
+    batch = Batch(n, xs, bignum_kernel)
     lanes, running = batch.ring.lanes, np.empty_like(batch.words)
     batch.ring.running_products(batch.words, running)
     padded = xs + [1] * (-len(xs) % lanes)
@@ -215,27 +215,27 @@ def test_running_products_unwind_to_inverses(kernel_path, data):
 
 
 @pytest.mark.parametrize("count", range(1, 18))
-def test_lanes_are_independent(kernel_path, count):
+def test_lanes_are_independent(bignum_kernel, count):
     """What a value becomes does not depend on who else is in the batch."""
     n = LONG[3]
     values = [pow(5, 3**i, n * n) for i in range(count)]
-    together = Batch(n, values, kernel_path)
+    together = Batch(n, values, bignum_kernel)
     out = together.empty(count)
     together.ring.power(together.words, b"\x01\x02\x03", out, True)
     expected = [pow(x, 0x010203, n * n) for x in values]
     assert together.leave(out) == expected
-    alone = Batch(n, values[-1:], kernel_path)
+    alone = Batch(n, values[-1:], bignum_kernel)
     alone.ring.power(alone.words, b"\x01\x02\x03", alone.words, True)
     assert alone.leave(alone.words) == expected[-1:]
 
 
 @given(data=st.data(), bits=st.sampled_from([16, 64, 65, 130, 512, 768, 1024]))
-def test_fermats_test_of_every_lane(kernel_path, data, bits):
-    lanes = bignum.lanes(kernel_path)
+def test_fermats_test_of_every_lane(bignum_kernel, data, bits):
+    lanes = bignum.lanes(bignum_kernel)
     odd = st.integers(1 << (bits - 1), (1 << bits) - 1).map(lambda n: n | 1)
     candidates = data.draw(st.lists(odd, min_size=lanes, max_size=lanes))
     width = bits // 8 + 1
-    ring = bignum.Ring(b"".join(n.to_bytes(width, "big") for n in candidates), lanes, kernel_path)
+    ring = bignum.Ring(b"".join(n.to_bytes(width, "big") for n in candidates), lanes, bignum_kernel)
     out = bytearray(lanes * width)
     ring.fermat(width, out)
     assert integers(out, width) == [pow(2, n - 1, n) for n in candidates]
@@ -258,10 +258,10 @@ def bignum_paths() -> tuple[str, ...]:
     return cpu.paths()
 
 
-def test_threads_share_a_ring(kernel_path):
+def test_threads_share_a_ring(bignum_kernel):
     n = LONG[3]
     values = [pow(5, 3**i, n * n) for i in range(40)]
-    batch = Batch(n, values, kernel_path)
+    batch = Batch(n, values, bignum_kernel)
 
     def work(i: int) -> list[int]:
         out = batch.empty(len(values))
@@ -326,14 +326,14 @@ def test_a_modulus_is_odd_at_least_three_and_not_too_long(modulus):
         bignum.Ring(modulus)
 
 
-def test_moduli_of_lanes_have_equal_lengths(kernel_path):
-    lanes = bignum.lanes(kernel_path)
-    assert bignum.Ring(bytes([5] * lanes), lanes, kernel_path).bits == 3
+def test_moduli_of_lanes_have_equal_lengths(bignum_kernel):
+    lanes = bignum.lanes(bignum_kernel)
+    assert bignum.Ring(bytes([5] * lanes), lanes, bignum_kernel).bits == 3
     with pytest.raises(ValueError, match="modul"):
-        bignum.Ring(bytes([5] * lanes), lanes + 1, kernel_path)
+        bignum.Ring(bytes([5] * lanes), lanes + 1, bignum_kernel)
     if lanes > 1:
         with pytest.raises(ValueError, match="equal lengths"):
-            bignum.Ring(bytes([3] + [5] * (lanes - 1)), lanes, kernel_path)
+            bignum.Ring(bytes([3] + [5] * (lanes - 1)), lanes, bignum_kernel)
 
 
 def test_an_unknown_path_is_refused():
@@ -343,8 +343,8 @@ def test_an_unknown_path_is_refused():
         bignum.lanes("altivec")
 
 
-def test_memory_of_the_wrong_size_is_refused(kernel_path):
-    batch = Batch(77, [1, 2, 3], kernel_path)
+def test_memory_of_the_wrong_size_is_refused(bignum_kernel):
+    batch = Batch(77, [1, 2, 3], bignum_kernel)
     ring, words, long = batch.ring, batch.words, np.zeros((9, batch.ring.group_words), dtype=np.uint64)
     out, one = np.empty_like(words), batch.enter([1] * batch.ring.lanes)
     for call in (
@@ -382,23 +382,72 @@ def test_memory_of_the_wrong_size_is_refused(kernel_path):
             call()
 
 
-def test_words_that_are_not_aligned_are_refused(kernel_path):
-    batch = Batch(77, [1], kernel_path)
+def test_words_that_are_not_aligned_are_refused(bignum_kernel):
+    batch = Batch(77, [1], bignum_kernel)
     memory = bytearray(8 * batch.ring.group_words + 8)
     shifted = memoryview(memory)[1 : 1 + 8 * batch.ring.group_words]
     with pytest.raises(ValueError, match="aligned"):
         batch.ring.multiply(shifted, batch.words, np.empty_like(batch.words))
 
 
-def test_results_go_to_writable_memory_only(kernel_path):
-    batch = Batch(77, [1], kernel_path)
+def test_results_go_to_writable_memory_only(bignum_kernel):
+    batch = Batch(77, [1], bignum_kernel)
     with pytest.raises(BufferError):
         batch.ring.leave(batch.words, 2, bytes(2))
 
 
-def test_rings_and_combs_stay_where_they_are(kernel_path):
-    batch = Batch(77, [1], kernel_path)
+def test_rings_and_combs_stay_where_they_are(bignum_kernel):
+    batch = Batch(77, [1], bignum_kernel)
     for thing in (batch.ring, bignum.Comb(batch.ring, batch.words[0], 8)):
         with pytest.raises(TypeError, match="neither pickled nor copied"):
             pickle.dumps(thing)
-    assert repr(batch.ring) == f"Ring(bits=7, path='{kernel_path}')"
+    assert repr(batch.ring) == f"Ring(bits=7, path='{bignum_kernel}')"
+
+
+# What does not fit is refused, never cut off
+
+
+@pytest.mark.parametrize("n", [77, 2**64 + 13, 2**512 - 569])
+def test_values_a_bit_longer_than_n_are_taken_and_longer_ones_refused(bignum_kernel, n):
+    bits = n.bit_length()
+    batch, width, greatest = Batch(n, [2], bignum_kernel), bits // 8 + 2, 2 ** (bits + 1) - 1
+    out, powers = batch.empty(1), bytearray(width)
+    batch.ring.conceal(batch.words, greatest.to_bytes(width, "big"), width, out)
+    assert batch.leave(out) == [2 * (1 + greatest * n) % (n * n)]
+    batch.ring.single_powers(greatest.to_bytes(width, "big"), width, b"\3", powers)
+    assert int.from_bytes(powers, "big") == pow(greatest, 3, n)
+    for longer in (greatest + 1, 256**width - 1):
+        with pytest.raises(ValueError, match="longer than"):
+            batch.ring.conceal(batch.words, longer.to_bytes(width, "big"), width, out)
+        with pytest.raises(ValueError, match="longer than"):
+            batch.ring.single_powers(longer.to_bytes(width, "big"), width, b"\3", powers)
+
+
+@pytest.mark.parametrize("bits", [1, 7, 8, 9, 20, 64])
+def test_a_comb_refuses_exponents_longer_than_it_was_made_for(bignum_kernel, bits):
+    batch, width = Batch(1009, [3], bignum_kernel), -(-bits // 8) + 1
+    comb, out = bignum.Comb(batch.ring, batch.words, bits), batch.empty(1)
+    comb.powers((2**bits - 1).to_bytes(width, "little"), width, out)
+    assert batch.leave(out) == [pow(3, 2**bits - 1, 1009**2)]
+    with pytest.raises(ValueError, match="longer than"):
+        comb.powers((2**bits).to_bytes(width, "little"), width, out)
+
+
+# Randomness and kernels
+
+
+@pytest.mark.parametrize("size", [0, 1, 256, 257, 100_000])
+def test_memory_is_filled_with_random_bytes_and_nothing_beyond_it(size):
+    buffer = bytearray(size + 2)
+    bignum.fill_random(memoryview(buffer)[1:-1])
+    assert (buffer[0], buffer[-1]) == (0, 0)
+    assert size < 257 or len(set(buffer[1:-1])) > 100
+    with pytest.raises(BufferError):
+        bignum.fill_random(bytes(8))
+
+
+def test_a_path_takes_one_of_the_kernels_that_the_processor_has():
+    assert bignum.kernels()[0] == "int128"
+    assert set(bignum.kernels()) <= {"int128", "adx", "ifma"}
+    with pytest.raises(ValueError, match="this processor can run"):
+        bignum.Ring(bytes([77]), path="abacus")

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from medcrypt.errors import CapacityError, FormatError, InvalidCiphertextError, MedcryptError
 from medcrypt.paillier import EncryptedArray, Packing, PrivateKey, PublicKey, add, generate_keypair
+from medcrypt.paillier.proofs.residues import jacobi
 from reference import paillier as twin
 
 PACKING = Packing(clip=8.0, bits=32, max_terms=10)
@@ -320,7 +321,26 @@ def test_rerandomising_uses_a_uniform_factor_unless_told_otherwise(private, monk
     monkeypatch.setattr("medcrypt.paillier.encryption.random_exponents", lambda bits, count: [5] * count)
     (c,), n = encrypted.ciphertexts, public.n
     assert encrypted.rerandomize().ciphertexts == (c * pow(5, n, n * n) % n**2,)
-    assert encrypted.rerandomize(short=True).ciphertexts == (c * pow(public.h, 5, n * n) % n**2,)
+    u = next(u for u in range(2, n) if jacobi(u, n) == -1)
+    for bit in (0, 1):
+        monkeypatch.setattr(
+            "medcrypt.paillier.keys.random_exponents", lambda bits, count, bit=bit: [bit] * count
+        )
+        expected = c * pow(public.h, 5, n * n) * pow(u, bit * n, n * n) % n**2
+        assert encrypted.rerandomize(short=True).ciphertexts == (expected,)
+
+
+@pytest.mark.parametrize("mode", ["textbook", "short-exponent"])
+def test_rerandomising_with_short_exponents_leaves_no_trace_of_the_jacobi_symbol(private, mode):
+    """Everybody can compute the symbol of a ciphertext; it must say nothing about where that came from."""
+    public, n = private.public, private.public.n
+    encrypted = public.encrypt_integers(np.arange(14 * 200), Packing(bits=36), mode=mode)
+    fresh = encrypted.rerandomize(short=True)
+    before, after = ([jacobi(c % n, n) for c in array.ciphertexts] for array in (encrypted, fresh))
+    assert set(before) == ({1} if mode == "short-exponent" else {-1, 1})
+    assert 50 < after.count(1) < 150  # of 200: beyond seven standard deviations
+    assert 50 < sum(x == y for x, y in zip(before, after, strict=True)) < 150
+    assert np.array_equal(private.decrypt_integers(fresh), np.arange(14 * 200))
 
 
 def test_encrypting_twice_never_repeats_a_ciphertext(private):

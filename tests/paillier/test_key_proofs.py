@@ -13,7 +13,7 @@ from medcrypt.errors import InvalidKeyError
 from medcrypt.paillier import PublicKey, generate_keypair
 from medcrypt.paillier.proofs import RingPedersen, blum, factors, ring_pedersen
 from medcrypt.paillier.proofs.factors import Lengths
-from medcrypt.paillier.proofs.residues import jacobi
+from medcrypt.paillier.proofs.residues import jacobi, powers
 from medcrypt.paillier.proofs.transcript import Fields, Transcript, octets, pack_bits, unpack_bits
 from medcrypt.paillier.safe_primes import random_safe_prime
 
@@ -512,3 +512,12 @@ def test_challenges_cover_both_signs(private, parameters):
         for i in range(200)
     }
     assert drawn == set(range(-4, 4))
+
+
+def test_an_exponent_needs_a_width_that_holds_it():
+    assert powers([2, 3], 5, 1009, width=1) == powers([2, 3], 5, 1009, width=7) == [32, 243]
+    for width in (0, -1):
+        with pytest.raises(ValueError, match="at least one byte"):
+            powers([2], 0, 1009, width=width)
+    with pytest.raises(OverflowError):
+        powers([2], 256, 1009, width=1)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medcrypt._ext import cpu
-from medcrypt.paillier import arithmetic
+from medcrypt.paillier import Packing, arithmetic
 from medcrypt.paillier.arithmetic import (
     FixedBase,
     Group,
@@ -256,3 +256,46 @@ def test_the_published_example_decrypts():
     key = twin.Key(7, 11, g=5652)
     assert twin.encrypt(key, 42, 23) == 4624
     assert twin.decrypt(key, 4624) == 42
+
+
+# What a call leaves in memory
+
+
+def left_in_memory(monkeypatch, call):
+    """Run `call` twice, the second time to see which residues it made and did not overwrite."""
+    call()
+    made, batch = [], Group._batch
+    monkeypatch.setattr(Group, "_batch", lambda *arguments: made.append(batch(*arguments)) or made[-1])
+    result = call()
+    monkeypatch.undo()
+    return [list(residues) for residues in made if residues.pairs.any()], result
+
+
+def test_decryption_leaves_no_mask_no_logarithm_and_no_plaintext(private, monkeypatch):
+    c = private.public.raw_encrypt(1234)
+    left, m = left_in_memory(monkeypatch, lambda: private.raw_decrypt(c))
+    assert m == 1234
+    assert left in ([[c]], [[c], [c]])  # read for the check, and for the product with the mask
+
+
+def test_the_key_holder_leaves_no_mask_and_no_half_of_one(private, monkeypatch):
+    for r in (None, 5):
+        left, c = left_in_memory(monkeypatch, lambda r=r: private.raw_encrypt(7, r))
+        assert left == [[c]]
+
+
+def test_rerandomising_leaves_no_mask(private, monkeypatch):
+    encrypted = private.public.encrypt([1.0], Packing())
+    for short in (False, True):
+        left, fresh = left_in_memory(
+            monkeypatch, lambda short=short: encrypted.rerandomize(short=short).ciphertexts
+        )
+        assert left[-1] == list(fresh)
+        assert len(left) == 1 + short  # with short exponents, the product before the symbol was chosen
+
+
+def test_exponents_are_wiped_once_their_powers_are_known():
+    drawn = random_exponents(64, 5)
+    assert any(drawn)
+    FixedBase(3, 1009, 64).powers(drawn)
+    assert not any(drawn)

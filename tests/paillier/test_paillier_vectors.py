@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from medcrypt.paillier import EncryptedArray, Packing, PrivateKey, PublicKey
+from medcrypt.paillier import linear_algebra as la
 
 FOLDER = Path(__file__).parent.parent / "vectors" / "paillier"
 
@@ -64,10 +65,14 @@ def test_packing(vector):
     )
 
 
-@pytest.mark.parametrize("vector", identified("arrays"))
+@pytest.mark.parametrize("vector", identified("arrays") + identified("arrays-version-2"))
 def test_arrays(vector_keys, vector, monkeypatch):
     private = vector_keys[vector["bits"]]
-    packing = Packing(float.fromhex(vector["clip"]), vector["value_bits"], vector["max_terms"])
+    packing = Packing(
+        *(float.fromhex(vector["clip"]), vector["value_bits"], vector["max_terms"]),
+        signed=vector.get("signed", True),
+        headroom=vector.get("headroom", 0),
+    )
     values = np.reshape([float.fromhex(x) for x in vector["values"]], vector["shape"])
     randomness = [int(r, 16) for r in vector["r"]]
     monkeypatch.setattr("medcrypt.paillier.encryption.random_units", lambda n, count: randomness[:count])
@@ -79,3 +84,19 @@ def test_arrays(vector_keys, vector, monkeypatch):
     total = EncryptedArray.from_bytes(bytes.fromhex(vector["fourfold_bytes"]), private.public)
     assert private.decrypt_integers(total).ravel().tolist() == vector["fourfold_integers"]
     assert [x.hex() for x in private.decrypt(total).ravel().tolist()] == vector["fourfold_values"]
+
+
+@pytest.mark.parametrize("vector", identified("scalars"))
+def test_scalars(vector_keys, vector, monkeypatch):
+    private = vector_keys[vector["bits"]]
+    randomness, context = [int(r, 16) for r in vector["r"]], bytes.fromhex(vector["context"])
+    monkeypatch.setattr("medcrypt.paillier.encryption.random_units", lambda n, count: randomness[:count])
+    bits = vector["value_bits"]
+    encrypted = la.encrypt_integers(
+        private.public, vector["integers"], bits=bits, context=context, mode="textbook"
+    )
+    assert encrypted.to_bytes().hex() == vector["bytes"]
+    assert (np.array(vector["matrix"]) @ encrypted).to_bytes().hex() == vector["product_bytes"]
+    monkeypatch.undo()
+    product = la.EncryptedScalars.from_bytes(bytes.fromhex(vector["product_bytes"]), private.public)
+    assert la.decrypt_integers(private, product).tolist() == vector["product_integers"]

@@ -52,9 +52,9 @@ PORTABLE = Layout(lanes=1, digit_bits=64, block=1)
 IFMA = Layout(lanes=8, digit_bits=52, block=10)
 
 
-def layout_of(path: str) -> Layout:
-    """Return the layout of a kernel path."""
-    return IFMA if path == "avx512" else PORTABLE
+def layout_of(kernel: str) -> Layout:
+    """Return the layout of a kernel: "int128", "adx" or "ifma"."""
+    return IFMA if kernel == "ifma" else PORTABLE
 
 
 def reduce(t: int, n: int, radix: int) -> tuple[int, int]:

@@ -69,37 +69,51 @@ def encrypt_short(n: int, m: int, s: int) -> int:
 
 @dataclass(frozen=True)
 class Layout:
-    """The packing: clip, bits of a value, terms of a sum."""
+    """The packing: clip, bits of a value, terms of a sum; version 2 has a sign and room for the tails of noise."""
 
     clip: float
     bits: int
     max_terms: int
+    signed: bool = True
+    headroom: int = 0
+
+    @property
+    def value_bits(self) -> int:
+        return self.bits + self.headroom
 
     @property
     def slot_bits(self) -> int:
-        return self.bits + ceil(log2(self.max_terms))
+        return self.value_bits + ceil(log2(self.max_terms))
+
+    @property
+    def levels(self) -> int:
+        return 2 ** (self.bits - 1) - 1 if self.signed else 2**self.bits - 1
+
+    @property
+    def offset(self) -> int:
+        return 2 ** (self.value_bits - 1) if self.signed else 0
 
     def slots(self, n: int) -> int:
         return (n.bit_length() - 1) // self.slot_bits
 
 
 def quantise(layout: Layout, x: float) -> int:
-    """Round x / clip * (2^(bits-1) - 1) to the nearest integer, ties to even (Python's own rounding)."""
-    return round(x / layout.clip * (2 ** (layout.bits - 1) - 1))
+    """Round x / clip * Q to the nearest integer, ties to even (Python's own rounding)."""
+    return round(x / layout.clip * layout.levels)
 
 
 def dequantise(layout: Layout, total: int) -> float:
     """Return the real number that a sum of quantised values stands for."""
-    return total / (2 ** (layout.bits - 1) - 1) * layout.clip
+    return total / layout.levels * layout.clip
 
 
 def pack(layout: Layout, n: int, integers: list[int]) -> list[int]:
-    """Write value i at bit (i mod slots) * slot_bits of plaintext i div slots, after adding 2^(bits-1)."""
+    """Write value i at bit (i mod slots) * slot_bits of plaintext i div slots, after adding the offset."""
     slots = layout.slots(n)
     plaintexts = [0] * ceil(len(integers) / slots)
     for i, value in enumerate(integers):
-        assert -(2 ** (layout.bits - 1)) <= value < 2 ** (layout.bits - 1)
-        plaintexts[i // slots] += (value + 2 ** (layout.bits - 1)) * 2 ** (i % slots * layout.slot_bits)
+        assert 0 <= value + layout.offset < 2**layout.value_bits
+        plaintexts[i // slots] += (value + layout.offset) * 2 ** (i % slots * layout.slot_bits)
     return plaintexts
 
 
@@ -108,7 +122,7 @@ def unpack(layout: Layout, n: int, plaintexts: list[int], count: int, terms: int
     slots = layout.slots(n)
     return [
         plaintexts[i // slots] // 2 ** (i % slots * layout.slot_bits) % 2**layout.slot_bits
-        - terms * 2 ** (layout.bits - 1)
+        - terms * layout.offset
         for i in range(count)
     ]
 
@@ -131,18 +145,44 @@ def array_bytes(
     layout: Layout, n: int, ciphertexts: list[int], shape: tuple[int, ...], terms: int, context: bytes
 ) -> bytes:
     assert len(ciphertexts) == ceil(prod(shape) / layout.slots(n))
+    version_1 = layout.signed and layout.headroom == 0
     fields = [
         b"MCPA",
-        bytes([1]),
+        bytes([1 if version_1 else 2]),
         bytes([layout.bits]),
         struct.pack(">Q", layout.max_terms),
         struct.pack(">Q", terms),
         struct.pack(">d", layout.clip),
         fingerprint(n),
         bytes([len(shape)]),
+        b"" if version_1 else bytes([layout.signed, layout.headroom]),
         *(struct.pack(">Q", side) for side in shape),
         bytes([len(context)]),
         context,
+        *(_big_endian(c, 2 * n.bit_length()) for c in ciphertexts),
+    ]
+    return b"".join(fields)
+
+
+def weighted_product(n: int, ciphertexts: list[int], weights: list[int]) -> int:
+    """Encrypt the sum of weight times plaintext: the product of all c^weight mod n^2."""
+    return prod(pow(c, w, n * n) for c, w in zip(ciphertexts, weights, strict=True)) % (n * n)
+
+
+def scalars_bytes(
+    n: int, ciphertexts: list[int], shape: tuple[int, ...], bound: int, step: float, context: bytes
+) -> bytes:
+    assert len(ciphertexts) == prod(shape)
+    fields = [
+        b"MCPV",
+        bytes([1]),
+        struct.pack(">d", step),
+        fingerprint(n),
+        bytes([len(shape)]),
+        *(struct.pack(">Q", side) for side in shape),
+        bytes([len(context)]),
+        context,
+        _big_endian(bound, n.bit_length()),
         *(_big_endian(c, 2 * n.bit_length()) for c in ciphertexts),
     ]
     return b"".join(fields)

@@ -6,7 +6,8 @@ they stay in the kernels' own form until somebody looks at a number.
 
 The kernels are constant time in moduli, residues and secret exponents. Python's integers are not; here they
 carry secrets only where a key is made or set up (a handful of products and reductions of p and q), and where
-plaintexts become numbers.
+plaintexts and random units become numbers. Integers and bytes cannot be wiped; every buffer that holds a mask, a
+half of one, a logarithm or a plaintext is, once it was used.
 """
 
 import math
@@ -40,7 +41,8 @@ def random_exponents(bits: int, count: int) -> bytearray:
         The integers, little-endian, ceil(bits / 8) bytes each. Whoever computes powers with it wipes it.
     """
     width = -(-bits // 8)
-    drawn = bytearray(os.urandom(width * count))
+    drawn = bytearray(width * count)
+    bignum.fill_random(drawn)
     rows = np.frombuffer(drawn, dtype=np.uint8).reshape(count, width)
     rows[:, -1] &= 0xFF >> (8 * width - bits)
     return drawn
@@ -87,14 +89,20 @@ class Residues(Sequence[int]):
 
     def to_bytes(self) -> bytes:
         """Return the least residues, big-endian, `group.width` bytes each."""
+        return bytes(self.to_buffer())
+
+    def to_buffer(self) -> bytearray:
+        """Return the same as `to_bytes` in memory that can be wiped."""
         ring, width = self.group.ring, self.group.width
+        values = bytearray(self._count * width)
+        view = memoryview(values)
 
-        def leave(start: int, stop: int) -> bytearray:
-            values = bytearray((stop - start) * width)
-            ring.leave(self.pairs[start // ring.lanes : -(-stop // ring.lanes)], width, values)
-            return values
+        def leave(start: int, stop: int) -> None:
+            groups = self.pairs[start // ring.lanes : -(-stop // ring.lanes)]
+            ring.leave(groups, width, view[start * width : stop * width])
 
-        return b"".join(_in_parts(leave, self._count, ring.lanes, _PRODUCTS))
+        _in_parts(leave, self._count, ring.lanes, _PRODUCTS)
+        return values
 
     def wipe(self) -> None:
         """Overwrite the residues with zeros; integers that were looked at stay wherever they went."""
@@ -157,10 +165,10 @@ class Group:
     def residues(self, values: "Iterable[int] | Residues") -> Residues:
         """Take integers, or residues of another group of the same n, as residues of this one."""
         if not isinstance(values, Residues):
-            return self.decode(_fixed_width((x % self.n_squared for x in values), self.width))
+            return self._enter_and_wipe(_fixed_width((x % self.n_squared for x in values), self.width))
         if values.group is self or (values.group.n == self.n and values.group.ring.path == self.ring.path):
             return values
-        return self.decode(values.to_bytes(), values.group.width)
+        return self._enter_and_wipe(values.to_buffer(), values.group.width)
 
     def decode(self, data: bytes | bytearray | memoryview, width: int | None = None) -> Residues:
         """Read big-endian integers of `width` bytes each (by default the width of n^2), modulo n^2."""
@@ -170,6 +178,13 @@ class Group:
             len(view) // width,
             _PRODUCTS,
         )
+
+    def _enter_and_wipe(self, buffer: bytearray, width: int | None = None) -> Residues:
+        """As `decode`, for numbers that nobody else may find in memory later."""
+        try:
+            return self.decode(buffer, width)
+        finally:
+            bignum.wipe(buffer)
 
     def are_in_range(self, data: bytes | bytearray | memoryview) -> bool:
         """Tell whether 0 < x < n^2 for every big-endian integer of `width` bytes."""
@@ -191,7 +206,12 @@ class Group:
 
     def nth_powers(self, units: Iterable[int]) -> Residues:
         """Return r^n mod n^2 for every unit r."""
-        return self.power(units, self.n)
+        entered = self.residues(units)
+        try:
+            return self.power(entered, self.n)
+        finally:
+            if entered is not units:
+                entered.wipe()
 
     def conceal(self, plaintexts: Iterable[int], masks: Iterable[int] | Residues) -> Residues:
         """Return (1 + m n) mask mod n^2 for every pair: the ciphertexts, if the masks are n-th residues."""
@@ -201,13 +221,18 @@ class Group:
         if len(hidden) != width * len(xs):
             raise ValueError("as many plaintexts as masks are needed")
         view = memoryview(hidden)
-        return self._batch(
-            lambda start, stop, out: ring.conceal(
-                self._part(xs, start, stop), view[start * width : stop * width], width, out
-            ),
-            len(xs),
-            _PRODUCTS,
-        )
+        try:
+            return self._batch(
+                lambda start, stop, out: ring.conceal(
+                    self._part(xs, start, stop), view[start * width : stop * width], width, out
+                ),
+                len(xs),
+                _PRODUCTS,
+            )
+        finally:
+            bignum.wipe(hidden)
+            if xs is not masks:
+                xs.wipe()
 
     def multiply(self, xs: Iterable[int] | Residues, ys: Iterable[int] | Residues) -> Residues:
         """Return the products x y mod n^2, pair by pair."""
@@ -440,36 +465,45 @@ class SplitGroup:
         x^p mod p^2 depends on x mod p only, hence r^n = ((r^q mod p)^p mod p^2) there, and likewise for q.
         """
         encoded = _fixed_width((r % self.n for r in units), self._group.n_width)
-        modulo_p, modulo_q = (half.nth_powers(encoded, self._group.n_width) for half in self._halves)
+        try:
+            modulo_p, modulo_q = (half.nth_powers(encoded, self._group.n_width) for half in self._halves)
+        finally:
+            bignum.wipe(encoded)
         return self._join(modulo_p, modulo_q)
 
     def decrypt(self, ciphertexts: Iterable[int] | Residues) -> list[int]:
         """Return the plaintext in [0, n) of every ciphertext, by CRT (Paillier 1999, section 7)."""
         group, width = self._group, self._group.n_width
         residues = group.residues(ciphertexts)
-        encoded = residues.to_bytes()
-        modulo_p, modulo_q = (group.decode(logs, half.group.n_width) for half, logs in self._logs(encoded))
+        first, second = self._logs(residues.to_buffer())
+        modulo_p, modulo_q = (
+            group._enter_and_wipe(logs, half.group.n_width)
+            for half, logs in zip(self._halves, (first, second), strict=True)
+        )
         joined = self._combine(modulo_p, modulo_q, *self._plaintext_joiners)
         plaintexts = bytearray(len(residues) * width)
         group.ring.leave_low(joined.pairs, width, plaintexts)
         integers = _integers(plaintexts, width)
         bignum.wipe(plaintexts)
+        for used in (modulo_p, modulo_q, joined):
+            used.wipe()
         return integers
 
-    def _logs(self, ciphertexts: bytes) -> "Iterator[tuple[_Half, bytes]]":
-        """Take logarithms modulo both primes: one after the other, or, if few enough, in lanes side by side."""
+    def _logs(self, ciphertexts: bytearray) -> tuple[bytearray, bytearray]:
+        """Take logarithms modulo p and q: one after the other, or, if few enough, in lanes side by side."""
+        p_half, q_half = self._halves
         width, shared = self._group.width, self._shared_ring
         count = len(ciphertexts) // width
         if shared is None or 2 * count > shared.lanes:
-            return ((half, half.logs(ciphertexts, width)) for half in self._halves)
-        per_prime = shared.lanes // 2
+            return p_half.logs(ciphertexts, width), q_half.logs(ciphertexts, width)
+        per_prime, size = shared.lanes // 2, p_half.group.n_width
         filled = ciphertexts + ciphertexts[:width] * (per_prime - count)
-        logs = _logs(
-            shared, 2 * filled, width, [half.prime for half in self._halves for _ in range(per_prime)]
-        )
-        size = len(logs) // shared.lanes
+        logs = bytearray(shared.lanes * size)
+        primes = [half.prime for half in self._halves for _ in range(per_prime)]
+        _write_logs(shared, 2 * filled, width, primes, logs)
         parts = logs[: count * size], logs[per_prime * size : (per_prime + count) * size]
-        return zip(self._halves, parts, strict=True)
+        bignum.wipe(logs)
+        return parts
 
     @cached_property
     def _shared_ring(self) -> bignum.Ring | None:
@@ -482,11 +516,15 @@ class SplitGroup:
         return bignum.Ring(_fixed_width(moduli, first.n_width), lanes, first.ring.path)
 
     def _join(self, modulo_p: Residues, modulo_q: Residues) -> Residues:
-        """Return the residues modulo n^2 that are these modulo p^2 and q^2."""
+        """Return the residues modulo n^2 that are these modulo p^2 and q^2, which are wiped."""
         first, second = (
-            self._group.decode(part.to_bytes(), part.group.width) for part in (modulo_p, modulo_q)
+            self._group._enter_and_wipe(part.to_buffer(), part.group.width) for part in (modulo_p, modulo_q)
         )
-        return self._combine(first, second, *self._joiners)
+        try:
+            return self._combine(first, second, *self._joiners)
+        finally:
+            for part in (modulo_p, modulo_q, first, second):
+                part.wipe()
 
     def _combine(self, xs: Residues, ys: Residues, x_factor: Residues, y_factor: Residues) -> Residues:
         """Return x x_factor + y y_factor, the factors being the same in all lanes."""
@@ -531,16 +569,20 @@ class _Half:
         """The inverse of L((1 + n)^(p-1) mod p^2) = (p - 1) q = -q (mod p), with L(1 + b p) = b."""
         return self.prime - self._inverse
 
-    def logs(self, ciphertexts: bytes, width: int) -> bytes:
+    def logs(self, ciphertexts: bytearray, width: int) -> bytearray:
         """Return L(c^(p-1) mod p^2) for ciphertexts of `width` bytes, each as wide as the prime."""
-        view, ring = memoryview(ciphertexts), self.group.ring
+        ring, size = self.group.ring, self.group.n_width
+        logs = bytearray(len(ciphertexts) // width * size)
+        view, written = memoryview(ciphertexts), memoryview(logs)
 
-        def work(start: int, stop: int) -> bytes:
-            return _logs(ring, view[start * width : stop * width], width, [self.prime] * ring.lanes)
+        def work(start: int, stop: int) -> None:
+            primes, out = [self.prime] * ring.lanes, written[start * size : stop * size]
+            _write_logs(ring, view[start * width : stop * width], width, primes, out)
 
-        return b"".join(_in_parts(work, len(view) // width, ring.lanes, _POWERS))
+        _in_parts(work, len(view) // width, ring.lanes, _POWERS)
+        return logs
 
-    def nth_powers(self, units: bytes, width: int) -> Residues:
+    def nth_powers(self, units: bytearray, width: int) -> Residues:
         """Return (r^q mod p)^p mod p^2 for units of `width` bytes."""
         ring, size = self.group.ring, self.group.n_width
         first = (self._other % (self.prime - 1)).to_bytes(size, "big")
@@ -558,22 +600,31 @@ class _Half:
         return self.group._batch(work, len(view) // width, _POWERS)
 
 
-def _logs(ring: bignum.Ring, ciphertexts: bytes | memoryview, width: int, primes: Sequence[int]) -> bytes:
-    """Return L(c^(p-1) mod p^2), L(1 + b p) = b, for the prime p of each lane."""
-    size = -(-ring.bits // 8)
-    count = len(ciphertexts) // width
+def _write_logs(
+    ring: bignum.Ring,
+    ciphertexts: bytearray | memoryview,
+    width: int,
+    primes: Sequence[int],
+    out: bytearray | memoryview,
+) -> None:
+    """Write L(c^(p-1) mod p^2), L(1 + b p) = b, for the prime p of each lane."""
+    size, count = -(-ring.bits // 8), len(ciphertexts) // width
     pairs = np.empty((-(-count // ring.lanes), ring.group_words), dtype=np.uint64)
-    logs = bytearray(count * size)
+    exponents = _fixed_width((p - 1 for p in primes), size)
     ring.enter(ciphertexts, width, pairs)
-    ring.power_by_lane(pairs, _fixed_width((p - 1 for p in primes), size), pairs)
-    ring.leave_high(pairs, size, logs)
+    ring.power_by_lane(pairs, exponents, pairs)
+    ring.leave_high(pairs, size, out)
+    bignum.wipe(exponents)
     bignum.wipe(pairs)
-    return bytes(logs)
 
 
-def _fixed_width(values: Iterable[int], width: int) -> bytes:
-    """Encode integers big-endian, `width` bytes each."""
-    return b"".join([x.to_bytes(width, "big") for x in values])
+def _fixed_width(values: Iterable[int], width: int) -> bytearray:
+    """Encode integers big-endian, `width` bytes each, in memory that can be wiped."""
+    numbers = list(values)
+    encoded = bytearray(len(numbers) * width)
+    for i, x in enumerate(numbers):
+        encoded[i * width : (i + 1) * width] = x.to_bytes(width, "big")
+    return encoded
 
 
 def _integers(data: bytes | bytearray, width: int) -> list[int]:

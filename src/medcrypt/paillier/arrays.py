@@ -246,9 +246,7 @@ class EncryptedArray(Opaque):
         ----------
         short
             Use a short exponent in place of rho^n with rho uniform: much faster, and enough where the
-            receiver does not hold the private key and every input was made with short exponents: it keeps
-            the Jacobi symbol modulo n, which textbook ciphertexts (r^n) carry at random, so theirs stay linked.
-            Only for a trusted key (see `PublicKey`).
+            receiver does not hold the private key. Only for a trusted key (see `PublicKey`).
 
         Returns
         -------
@@ -268,8 +266,7 @@ class EncryptedArray(Opaque):
         >>> private.decrypt(encrypted.rerandomize()).round(6)
         array([1., 2.])
         """
-        masks = self._public.masks(len(self._elements), "short-exponent" if short else "textbook")
-        return self._replace(self._public.group.multiply(self.residues, masks), terms=self._terms)
+        return self._replace(self._public._rerandomized(self.residues, short=short), terms=self._terms)
 
     def verify_plaintexts_known(self, proof: bytes, *, context: bytes = b"") -> None:
         """Verify that whoever encrypted this array knew what is in it.

@@ -8,6 +8,7 @@ ciphertext chooses the base of the secret power.
 
 import hashlib
 import hmac
+import itertools
 import math
 import operator
 import os
@@ -23,11 +24,12 @@ from medcrypt.durable import new_file
 from medcrypt.errors import InvalidCiphertextError, InvalidKeyError
 from medcrypt.keys import Passphrase, files
 from medcrypt.paillier import jwk
-from medcrypt.paillier.arithmetic import FixedBase, Group, Residues, SplitGroup
+from medcrypt.paillier.arithmetic import FixedBase, Group, Residues, SplitGroup, random_exponents
 from medcrypt.paillier.arrays import EncryptedArray
 from medcrypt.paillier.encryption import EncryptionKey
 from medcrypt.paillier.primes import random_blum_prime
 from medcrypt.paillier.proofs import RingPedersen, blum, factors
+from medcrypt.paillier.proofs.residues import jacobi
 from medcrypt.paillier.safe_primes import random_safe_prime
 from medcrypt.paillier.soundness import (
     MAX_BITS,
@@ -180,6 +182,31 @@ class PublicKey(EncryptionKey):
     def group(self) -> Group:
         """Arithmetic on ciphertexts."""
         return Group(self._n)
+
+    def _rerandomized(self, residues: Residues, *, short: bool) -> Residues:
+        """Multiply every residue by a fresh n-th residue, and forget these.
+
+        Every power of h has Jacobi symbol 1 modulo n. Short exponents alone would leave a ciphertext of the textbook
+        with the symbol that it came with, so each is multiplied by u^n as well, or not, with u of symbol -1: h and
+        u^n generate all n-th residues where n is made of Blum primes with gcd(p - 1, q - 1) = 2.
+        """
+        count = len(residues)
+        drawn = [self.masks(count, "short-exponent" if short else "textbook")]
+        if short:
+            drawn.append(self._symbol_table.powers(random_exponents(1, count)))
+        try:
+            for masks in drawn:
+                residues = self.group.multiply(residues, masks)
+            return residues
+        finally:
+            for masks in drawn:
+                masks.wipe()
+
+    @cached_property
+    def _symbol_table(self) -> FixedBase:
+        """1 and u^n for the least u of Jacobi symbol -1, to be picked from by a secret bit."""
+        u = next(u for u in itertools.count(2) if jacobi(u, self._n) == -1)
+        return FixedBase(self.group.nth_powers([u])[0], self._n, 1)
 
     @cached_property
     def _table(self) -> FixedBase:
@@ -801,7 +828,11 @@ class PrivateKey(EncryptionKey):
             block = ciphertexts[start : start + _BLOCK]
             if not group.contains(block):
                 raise InvalidCiphertextError("a ciphertext is not a unit modulo n^2")
-            plaintexts += self._group.decrypt(group.multiply(block, self.masks(len(block))))
+            masks = self.masks(len(block))
+            blinded = group.multiply(block, masks)
+            masks.wipe()
+            plaintexts += self._group.decrypt(blinded)
+            blinded.wipe()
         return plaintexts
 
 

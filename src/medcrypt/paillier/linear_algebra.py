@@ -273,8 +273,7 @@ class EncryptedScalars(Opaque):
         Parameters
         ----------
         short
-            As for `EncryptedArray.rerandomize`: only where the receiver does not hold the private key, and all
-            inputs were made with short exponents.
+            As for `EncryptedArray.rerandomize`: only where the receiver does not hold the private key.
 
         Returns
         -------
@@ -289,8 +288,7 @@ class EncryptedScalars(Opaque):
         >>> x.ciphertexts, 1 in x.rerandomize().ciphertexts
         ((1, 1), False)
         """
-        masks = self.public.masks(self.size, "short-exponent" if short else "textbook")
-        return self._replace(self.public.group.multiply(self.residues, masks), self.bound)
+        return self._replace(self.public._rerandomized(self.residues, short=short), self.bound)
 
     def to_bytes(self) -> bytes:
         """Return the array in the format that `docs/formats/paillier.md` specifies.

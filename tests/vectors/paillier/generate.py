@@ -25,7 +25,13 @@ def main() -> None:
     write("textbook", [vector for item in keys.items() for vector in textbook_vectors(*item)])
     write("short-exponent", [short_vector(bits, key) for bits, key in keys.items()])
     write("packing", packing_vectors(keys))
-    write("arrays", [array_vector(bits, keys[bits]) for bits in (512, 2048, 3072)])
+    signed = twin.Layout(8.0, 32, 10)
+    write("arrays", [array_vector(bits, keys[bits], signed) for bits in (512, 2048, 3072)])
+    others = [
+        twin.Layout(8.0, 16, 10, signed, headroom) for signed, headroom in ((True, 9), (False, 0), (False, 7))
+    ]
+    write("arrays-version-2", [array_vector(512, keys[512], layout) for layout in others])
+    write("scalars", [scalars_vector(bits, keys[bits]) for bits in (512, 2048)])
     write("proofs", [proof_vector(bits, keys[bits]) for bits in (256, 512)])
     safe = json.loads((FOLDER / "safe-primes.json").read_text())["keys"]
     write("threshold", [threshold_vector(twin.Key(int(key["p"], 16), int(key["q"], 16))) for key in safe])
@@ -83,10 +89,12 @@ def packing_vectors(keys: dict[int, twin.Key]) -> list[dict[str, Any]]:
     return vectors
 
 
-def array_vector(bits: int, key: twin.Key) -> dict[str, Any]:
+def array_vector(bits: int, key: twin.Key, layout: twin.Layout) -> dict[str, Any]:
     """Encrypt a 2 x 3 array, then weigh it by 3 and add it to itself."""
-    layout, shape, context = twin.Layout(8.0, 32, 10), (2, 3), b"round 7"
+    shape, context = (2, 3), b"round 7"
     values = [0.5, -8.0, 8.0, 0.0, 1.25, -3.0]
+    if not layout.signed:
+        values = [abs(x) for x in values]
     integers = [twin.quantise(layout, x) for x in values]
     plaintexts = twin.pack(layout, key.n, integers)
     randomness = [drawn(f"array {bits} {i}", key.n) for i in range(len(plaintexts))]
@@ -97,6 +105,11 @@ def array_vector(bits: int, key: twin.Key) -> dict[str, Any]:
         "clip": layout.clip.hex(),
         "value_bits": layout.bits,
         "max_terms": layout.max_terms,
+        **(
+            {}
+            if layout == twin.Layout(8.0, 32, 10)
+            else {"signed": layout.signed, "headroom": layout.headroom}
+        ),
         "shape": shape,
         "context": context.hex(),
         "values": [x.hex() for x in values],
@@ -105,6 +118,29 @@ def array_vector(bits: int, key: twin.Key) -> dict[str, Any]:
         "fourfold_bytes": twin.array_bytes(layout, key.n, fourfold, shape, 4, context).hex(),
         "fourfold_integers": [4 * q for q in integers],
         "fourfold_values": [twin.dequantise(layout, 4 * q).hex() for q in integers],
+    }
+
+
+def scalars_vector(bits: int, key: twin.Key) -> dict[str, Any]:
+    """Encrypt three integers of at most 8 bits, one to a ciphertext, and multiply a plain matrix by them."""
+    n, context, integers, bound = key.n, b"model 3", [5, -127, 100], 127
+    matrix = [[3, 0, -2], [-1, 1, 40]]
+    randomness = [drawn(f"scalars {bits} {i}", n) for i in range(len(integers))]
+    ciphertexts = [twin.encrypt(key, m % n, r) for m, r in zip(integers, randomness, strict=True)]
+    products = [twin.weighted_product(n, ciphertexts, row) for row in matrix]
+    weight = max(sum(map(abs, row)) for row in matrix)
+    sums = [sum(w * m for w, m in zip(row, integers, strict=True)) for row in matrix]
+    assert [(twin.decrypt(key, c) + n // 2) % n - n // 2 for c in products] == sums
+    return {
+        "bits": bits,
+        "value_bits": 8,
+        "context": context.hex(),
+        "integers": integers,
+        "r": [f"{r:x}" for r in randomness],
+        "bytes": twin.scalars_bytes(n, ciphertexts, (3,), bound, 1.0, context).hex(),
+        "matrix": matrix,
+        "product_bytes": twin.scalars_bytes(n, products, (2,), weight * bound, 1.0, context).hex(),
+        "product_integers": sums,
     }
 
 

@@ -1,5 +1,5 @@
 """Residues modulo n^2 and n in batches, for any odd n: Paillier's arithmetic."""
 
-from medcrypt._ext.bignum.rings import Comb, Ring, in_range, jacobi, lanes, strike, wipe
+from medcrypt._ext.bignum.rings import Comb, Ring, fill_random, in_range, jacobi, kernels, lanes, strike, wipe
 
-__all__ = ["Comb", "Ring", "in_range", "jacobi", "lanes", "strike", "wipe"]
+__all__ = ["Comb", "Ring", "fill_random", "in_range", "jacobi", "kernels", "lanes", "strike", "wipe"]

@@ -40,7 +40,8 @@ enum {
     BN_MAX_BITS = 8192,
     BN_SLACK_BITS = 6, /* R >= 2^6 n */
     BN_ALIGNMENT = 64,
-    BN_PICKED = 16, /* entries of the table of a power: windows of 4 bits */
+    BN_PICKED = 16, /* entries of the table of a power with windows of 4 bits; with 5 bits there are twice as many */
+    BN_WORD_COMB_WINDOW = 5,
 };
 
 typedef struct bn_ring bn_ring;
@@ -55,18 +56,22 @@ typedef struct {
     void (*square)(const bn_ring *ring, uint64_t *z, const uint64_t *x, uint64_t *scratch);
     void (*multiply_single)(const bn_ring *ring, uint64_t *z, const uint64_t *x, const uint64_t *y, uint64_t *scratch);
     void (*square_single)(const bn_ring *ring, uint64_t *z, const uint64_t *x, uint64_t *scratch);
-    /* Lane by lane, copy the entry of that index out of BN_PICKED residues of `vectors` digits each, reading all. */
-    void (*pick)(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors);
+    /* Lane by lane, copy the entry of that index out of `entries` residues of `vectors` digits each, reading all; a
+     * multiple of BN_PICKED. */
+    void (*pick)(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors, size_t entries);
     /* For every group, and lane by lane, copy the entry of that index out of a table that all lanes share; entry
      * e of digit i is table[(i << comb_window) + e]. All of the table is read. */
     void (*pick_shared)(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors, size_t groups);
 } bn_kernels;
 
 extern const bn_kernels bn_portable;
+extern const bn_kernels bn_adx;
 extern const bn_kernels bn_ifma;
 
-/* The kernels of a path ("portable", "avx2", "avx512"). Call it only for a path that the processor can run. */
-const bn_kernels *bn_kernels_of(const char *path);
+/* The kernels of that name ("int128", "adx", "ifma"), or of a path: "avx512" has IFMA, and "avx2" and "portable" the
+ * better kernel for 64-bit words that the processor runs. NULL where it cannot. Call it only for a path, or "ifma",
+ * that the processor can run. */
+const bn_kernels *bn_kernels_of(const char *name);
 
 /* Everything derived from the moduli of one group. */
 struct bn_ring {
@@ -168,6 +173,9 @@ int bn_fermat(const bn_ring *ring, uint8_t *results, size_t width);
 /* 1 if 0 < x < limit for every big-endian x of `width` bytes. */
 int bn_in_range(const uint8_t *values, size_t width, size_t count, const uint8_t *limit);
 
+/* 1 if no value of `width` bytes has a bit set from bit `bits` on; in the same time for all values. */
+int bn_fit(const uint8_t *values, size_t width, size_t count, size_t bits, int little_endian);
+
 /* Jacobi symbols (a / n) of big-endian values of `width` bytes and an odd n. */
 int bn_jacobi(int8_t *symbols, const uint8_t *values, size_t width, size_t count, const uint8_t *n);
 
@@ -185,6 +193,10 @@ static inline uint64_t bn_opaque(uint64_t x) {
     return x;
 }
 
+/* `pick` and `pick_shared` of kernels with one lane of 64-bit words. */
+void bn_pick_words(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors, size_t entries);
+void bn_pick_shared_words(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors, size_t groups);
+
 void bn_words_of_bytes(uint64_t *x, size_t words, const uint8_t *bytes, size_t width);
 
 /* One group of single residues enters or leaves. `spare` has the words of a value and 3 (words of n + 1). */
@@ -199,6 +211,9 @@ void bn_single_leave(const bn_ring *ring, uint8_t *values, size_t width, uint64_
 uint64_t *bn_allocate(size_t words);
 void bn_release(uint64_t *memory, size_t words);
 void bn_wipe(void *memory, size_t size);
+
+/* Random bytes of the operating system; 0 where it has no call for it, or refuses. */
+int bn_random(uint8_t *out, size_t size);
 
 /* Zeros over the stack frames of the kernel that has just returned. */
 void bn_burn_stack(void);

@@ -3,11 +3,29 @@
 
 #include <string.h>
 
-const bn_kernels *bn_kernels_of(const char *path) {
-#ifdef MEDCRYPT_X86_KERNELS
-    if (strcmp(path, "avx512") == 0) return &bn_ifma;
+#if defined(__x86_64__) && defined(__GNUC__)
+
+#include <cpuid.h>
+
+/* MULX (BMI2), ADCX and ADOX (ADX) work on general registers: the operating system has no say in them. */
+static const bn_kernels *adx(void) {
+    const uint32_t bmi2 = 1u << 8, adx = 1u << 19;
+    uint32_t eax, ebx, ecx, edx;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return NULL;
+    return (ebx & bmi2) && (ebx & adx) ? &bn_adx : NULL;
+}
+
 #else
-    (void)path;
+
+static const bn_kernels *adx(void) { return NULL; }
+
 #endif
-    return &bn_portable;
+
+const bn_kernels *bn_kernels_of(const char *name) {
+    if (strcmp(name, "int128") == 0) return &bn_portable;
+    if (strcmp(name, "adx") == 0) return adx();
+#ifdef MEDCRYPT_X86_KERNELS
+    if (strcmp(name, "avx512") == 0 || strcmp(name, "ifma") == 0) return &bn_ifma;
+#endif
+    return adx() != NULL ? adx() : &bn_portable;
 }

@@ -220,19 +220,25 @@ static void square_single(const bn_ring *ring, uint64_t *z, const uint64_t *x, u
 
 /* ---- tables -------------------------------------------------------------------------------------------- */
 
-/* Every entry is read and masked; the masks stay in registers. */
-static void pick(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors) {
-    vector masks[BN_PICKED], lanes = load(index, 0);
+/* z |= that of sixteen entries, from entry `first` on, which a lane asks for; the masks stay in registers. */
+INLINE void pick_sixteen(uint64_t *z, const uint64_t *table, vector lanes, size_t first, size_t vectors) {
+    vector masks[BN_PICKED];
     UNROLL for (int e = 0; e < BN_PICKED; e++)
-        masks[e] = _mm512_movm_epi64(_mm512_cmpeq_epi64_mask(lanes, _mm512_set1_epi64(e)));
+        masks[e] = _mm512_movm_epi64(_mm512_cmpeq_epi64_mask(lanes, _mm512_set1_epi64((long long)first + e)));
     for (size_t i = 0; i < vectors; i++) {
-        vector even = _mm512_setzero_si512(), odd = even;
+        vector even = load(z, i), odd = _mm512_setzero_si512();
         UNROLL for (int e = 0; e < BN_PICKED; e += 2) { /* x | (entry & mask) */
-            even = _mm512_ternarylogic_epi64(even, load(table, e * vectors + i), masks[e], 0xf8);
-            odd = _mm512_ternarylogic_epi64(odd, load(table, (e + 1) * vectors + i), masks[e + 1], 0xf8);
+            even = _mm512_ternarylogic_epi64(even, load(table, (first + e) * vectors + i), masks[e], 0xf8);
+            odd = _mm512_ternarylogic_epi64(odd, load(table, (first + e + 1) * vectors + i), masks[e + 1], 0xf8);
         }
         store(z, i, _mm512_or_si512(even, odd));
     }
+}
+
+/* Every entry is read. */
+static void pick(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors, size_t entries) {
+    memset(z, 0, vectors * LANES * sizeof *z);
+    for (size_t e = 0; e < entries; e += BN_PICKED) pick_sixteen(z, table, load(index, 0), e, vectors);
 }
 
 /* One digit: sixteen entries at a time are permuted by the low four bits of each lane's index, then the other bits

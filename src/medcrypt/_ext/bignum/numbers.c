@@ -6,6 +6,30 @@
 
 #include <string.h>
 
+#if defined(__linux__)
+#include <errno.h>
+#include <sys/random.h>
+#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__OpenBSD__) || defined(__NetBSD__)
+#include <stdlib.h>
+#endif
+
+/* Python's os.urandom would leave a copy behind that nobody can wipe. */
+int bn_random(uint8_t *out, size_t size) {
+#if defined(__linux__)
+    while (size > 0) {
+        ssize_t got = getrandom(out, size, 0);
+        if (got < 0 && errno != EINTR) return 0;
+        if (got > 0) out += got, size -= (size_t)got;
+    }
+    return 1;
+#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__OpenBSD__) || defined(__NetBSD__)
+    arc4random_buf(out, size);
+    return 1;
+#else
+    return size == 0;
+#endif
+}
+
 static int is_zero(const uint64_t *x, size_t words) {
     uint64_t any = 0;
     for (size_t i = 0; i < words; i++) any |= x[i];
@@ -49,6 +73,16 @@ int bn_in_range(const uint8_t *values, size_t width, size_t count, const uint8_t
         if (any == 0 || memcmp(x, limit, width) >= 0) return 0;
     }
     return 1;
+}
+
+int bn_fit(const uint8_t *values, size_t width, size_t count, size_t bits, int little_endian) {
+    uint8_t beyond = 0;
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = bits / 8; j < width; j++) {
+            uint8_t byte = values[i * width + (little_endian ? j : width - 1 - j)];
+            beyond |= j == bits / 8 ? (uint8_t)(byte >> bits % 8) : byte;
+        }
+    return beyond == 0;
 }
 
 /*

@@ -17,7 +17,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { WINDOW = 5, SHARED = 1 << WINDOW };
+enum { SHARED = 1 << BN_WORD_COMB_WINDOW };
 
 typedef unsigned __int128 wide;
 
@@ -223,15 +223,15 @@ INLINE uint64_t equal_mask(uint64_t x, uint64_t y) {
     return bn_opaque(((difference | (0 - difference)) >> 63) - 1);
 }
 
-static void pick(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors) {
+void bn_pick_words(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors, size_t entries) {
     memset(z, 0, vectors * sizeof *z);
-    for (size_t e = 0; e < BN_PICKED; e++) {
+    for (size_t e = 0; e < entries; e++) {
         uint64_t mask = equal_mask(e, index[0]);
         for (size_t i = 0; i < vectors; i++) z[i] |= table[e * vectors + i] & mask;
     }
 }
 
-static void pick_shared(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors, size_t groups) {
+void bn_pick_shared_words(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors, size_t groups) {
     uint64_t masks[SHARED];
     for (size_t g = 0; g < groups; g++) {
         for (size_t e = 0; e < SHARED; e++) masks[e] = equal_mask(e, index[g]);
@@ -248,11 +248,11 @@ const bn_kernels bn_portable = {
     .lanes = 1,
     .digit_bits = 64,
     .block = 1,
-    .comb_window = WINDOW,
+    .comb_window = BN_WORD_COMB_WINDOW,
     .multiply = multiply_pairs,
     .square = square_pair,
     .multiply_single = multiply_single,
     .square_single = square_single,
-    .pick = pick,
-    .pick_shared = pick_shared,
+    .pick = bn_pick_words,
+    .pick_shared = bn_pick_shared_words,
 };

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WINDOW = 4, ENTRIES = BN_PICKED, BATCH = 8 };
+enum { BATCH = 8, LONG_EXPONENT = 40 /* bytes from which 16 more entries cost less than they save */ };
 
 /* Memory of one call: the kernel's scratch, then what the operation asks for. */
 static uint64_t *workspace(const bn_ring *ring, size_t words) { return bn_allocate(bn_scratch_words(ring) + words); }
@@ -117,29 +117,40 @@ typedef struct {
     void (*square)(const bn_ring *, uint64_t *, const uint64_t *, uint64_t *);
     size_t vectors; /* digits of a residue */
     size_t words;   /* vectors, times the lanes */
+    size_t window;  /* bits of a digit of the exponent */
+    size_t entries; /* 2^window */
 } residues;
 
-static residues pairs_of(const bn_ring *ring) {
-    residues r = {ring, ring->kernels->multiply, ring->kernels->square, 2 * ring->digits, bn_group_words(ring)};
+/* For exponents of `size` bytes, whose length is public. */
+static residues pairs_of(const bn_ring *ring, size_t size) {
+    size_t window = size < LONG_EXPONENT ? 4 : 5;
+    residues r = {ring, ring->kernels->multiply, ring->kernels->square, 2 * ring->digits, bn_group_words(ring),
+                  window, (size_t)1 << window};
     return r;
 }
 
-static residues singles_of(const bn_ring *ring) {
+static residues singles_of(const bn_ring *ring, size_t size) {
+    size_t window = size < LONG_EXPONENT ? 4 : 5;
     residues r = {ring, ring->kernels->multiply_single, ring->kernels->square_single, ring->digits,
-                  bn_single_words(ring)};
+                  bn_single_words(ring), window, (size_t)1 << window};
     return r;
 }
+
+static size_t digits_of(const residues *r, size_t size) { return (8 * size + r->window - 1) / r->window; }
 
 /* Digit i of a big-endian exponent, from the least significant one on. */
-static uint64_t digit_at(const uint8_t *exponent, size_t size, size_t i) {
-    return exponent[size - 1 - i / 2] >> 4 * (i % 2) & 15;
+static uint64_t digit_at(const residues *r, const uint8_t *exponent, size_t size, size_t i) {
+    size_t bit = i * r->window, byte = bit / 8;
+    uint64_t bits = exponent[size - 1 - byte];
+    if (byte + 1 < size) bits |= (uint64_t)exponent[size - 2 - byte] << 8;
+    return bits >> bit % 8 & (r->entries - 1);
 }
 
 /* table[d] = x^d for every digit d. */
 static void fill_table(const residues *r, uint64_t *table, const uint64_t *x, uint64_t *scratch) {
     memcpy(table, r->ring->one, r->words * sizeof *table);
     memcpy(table + r->words, x, r->words * sizeof *table);
-    for (size_t d = 2; d < ENTRIES; d++) {
+    for (size_t d = 2; d < r->entries; d++) {
         uint64_t *entry = table + d * r->words;
         if (d % 2 == 0) r->square(r->ring, entry, table + d / 2 * r->words, scratch);
         else r->multiply(r->ring, entry, entry - r->words, x, scratch);
@@ -150,7 +161,7 @@ static void fill_table(const residues *r, uint64_t *table, const uint64_t *x, ui
 static void digits_at(const residues *r, uint64_t *index, const uint8_t *exponents, size_t stride, size_t size,
                       size_t i) {
     for (size_t lane = 0; lane < r->ring->kernels->lanes; lane++)
-        index[lane] = digit_at(exponents + lane * stride, size, i);
+        index[lane] = digit_at(r, exponents + lane * stride, size, i);
 }
 
 /* z = x^e; `picked` has r->words and room for the digits. */
@@ -158,24 +169,25 @@ static void secret_power(const residues *r, uint64_t *z, const uint64_t *table, 
                          size_t size, uint64_t *picked, uint64_t *scratch) {
     const bn_kernels *kernels = r->ring->kernels;
     uint64_t *index = picked + r->words;
-    digits_at(r, index, exponents, stride, size, 2 * size - 1);
-    kernels->pick(z, table, index, r->vectors);
-    for (size_t i = 2 * size - 1; i-- > 0;) {
-        for (int bit = 0; bit < WINDOW; bit++) r->square(r->ring, z, z, scratch);
+    size_t i = digits_of(r, size) - 1;
+    digits_at(r, index, exponents, stride, size, i);
+    kernels->pick(z, table, index, r->vectors, r->entries);
+    while (i-- > 0) {
+        for (size_t bit = 0; bit < r->window; bit++) r->square(r->ring, z, z, scratch);
         digits_at(r, index, exponents, stride, size, i);
-        kernels->pick(picked, table, index, r->vectors);
+        kernels->pick(picked, table, index, r->vectors, r->entries);
         r->multiply(r->ring, z, z, picked, scratch);
     }
 }
 
 static void public_power(const residues *r, uint64_t *z, const uint64_t *table, const uint8_t *exponent, size_t size,
                          uint64_t *scratch) {
-    size_t i = 2 * size;
-    while (i > 0 && digit_at(exponent, size, i - 1) == 0) i--;
-    memcpy(z, table + (i > 0 ? digit_at(exponent, size, --i) : 0) * r->words, r->words * sizeof *z);
+    size_t i = digits_of(r, size);
+    while (i > 0 && digit_at(r, exponent, size, i - 1) == 0) i--;
+    memcpy(z, table + (i > 0 ? digit_at(r, exponent, size, --i) : 0) * r->words, r->words * sizeof *z);
     while (i-- > 0) {
-        uint64_t digit = digit_at(exponent, size, i);
-        for (int bit = 0; bit < WINDOW; bit++) r->square(r->ring, z, z, scratch);
+        uint64_t digit = digit_at(r, exponent, size, i);
+        for (size_t bit = 0; bit < r->window; bit++) r->square(r->ring, z, z, scratch);
         if (digit != 0) r->multiply(r->ring, z, z, table + digit * r->words, scratch);
     }
 }
@@ -191,13 +203,13 @@ static void short_power(const residues *r, uint64_t *z, const uint64_t *x, uint6
     }
 }
 
-static size_t table_words(const residues *r) { return (ENTRIES + 1) * r->words + BN_MAX_LANES; }
+static size_t table_words(const residues *r) { return (r->entries + 1) * r->words + BN_MAX_LANES; }
 
 /* z = x^e for one group; `table` has table_words(). */
 static void power(const residues *r, uint64_t *z, const uint64_t *x, const uint8_t *exponent, size_t size, int secret,
                   uint64_t *table, uint64_t *scratch) {
     fill_table(r, table, x, scratch);
-    if (secret) secret_power(r, z, table, exponent, 0, size, table + ENTRIES * r->words, scratch);
+    if (secret) secret_power(r, z, table, exponent, 0, size, table + r->entries * r->words, scratch);
     else public_power(r, z, table, exponent, size, scratch);
 }
 
@@ -214,7 +226,7 @@ static uint64_t short_exponent(const uint8_t *exponent, size_t size, int secret)
 
 int bn_power(const bn_ring *ring, uint64_t *z, const uint64_t *x, size_t groups, const uint8_t *exponent, size_t size,
              int secret) {
-    residues r = pairs_of(ring);
+    residues r = pairs_of(ring, size);
     size_t words = table_words(&r) + r.words;
     uint64_t brief = short_exponent(exponent, size, secret), *scratch = workspace(ring, words);
     if (scratch == NULL) return 0;
@@ -229,14 +241,14 @@ int bn_power(const bn_ring *ring, uint64_t *z, const uint64_t *x, size_t groups,
 
 int bn_power_by_lane(const bn_ring *ring, uint64_t *z, const uint64_t *x, size_t groups, const uint8_t *exponents,
                      size_t size) {
-    residues r = pairs_of(ring);
+    residues r = pairs_of(ring, size);
     size_t words = table_words(&r) + r.words;
     uint64_t *scratch = workspace(ring, words);
     if (scratch == NULL) return 0;
     uint64_t *result = scratch + bn_scratch_words(ring), *table = result + r.words;
     for (size_t i = 0; i < groups; i++) {
         fill_table(&r, table, x + i * r.words, scratch);
-        secret_power(&r, result, table, exponents, size, size, table + ENTRIES * r.words, scratch);
+        secret_power(&r, result, table, exponents, size, size, table + r.entries * r.words, scratch);
         memcpy(z + i * r.words, result, r.words * sizeof *z);
     }
     return finish(ring, scratch, words);
@@ -244,7 +256,7 @@ int bn_power_by_lane(const bn_ring *ring, uint64_t *z, const uint64_t *x, size_t
 
 int bn_single_powers(const bn_ring *ring, uint8_t *results, const uint8_t *values, size_t width, size_t count,
                      const uint8_t *exponent, size_t size, int secret) {
-    residues r = singles_of(ring);
+    residues r = singles_of(ring, size);
     size_t lanes = ring->kernels->lanes, spare_words = (width + 7) / 8 + 3 * (ring->words + 1);
     size_t words = table_words(&r) + r.words + spare_words;
     uint64_t *scratch = workspace(ring, words);

@@ -1,6 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """Residues modulo n^2 and modulo n in batches: a ring, its kernels, and numpy's memory."""
 
+import os
+
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
@@ -8,7 +10,7 @@ from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
 from medcrypt._ext.cpu.detect import path as path_in_use
 from medcrypt._ext.cpu.detect import paths as runnable_paths
 
-__all__ = ["Comb", "Ring", "in_range", "jacobi", "lanes", "strike", "wipe"]
+__all__ = ["Comb", "Ring", "fill_random", "in_range", "jacobi", "kernels", "lanes", "strike", "wipe"]
 
 cdef extern from "bignum.h":
     enum:
@@ -57,11 +59,13 @@ cdef extern from "bignum.h":
                           size_t count, const uint8_t *exponent, size_t size, bint secret) nogil
     bint bn_fermat(const bn_ring *ring, uint8_t *results, size_t width) nogil
     bint bn_in_range(const uint8_t *values, size_t width, size_t count, const uint8_t *limit) nogil
+    bint bn_fit(const uint8_t *values, size_t width, size_t count, size_t bits, bint little_endian) nogil
     bint bn_jacobi(
         int8_t *symbols, const uint8_t *values, size_t width, size_t count, const uint8_t *n) nogil
     void bn_strike(
         uint8_t *alive, size_t span, const uint32_t *primes, const uint32_t *first, size_t count) nogil
     void bn_wipe(void *memory, size_t size) nogil
+    bint bn_random(uint8_t *out, size_t size) nogil
 
 
 # ---- buffers ------------------------------------------------------------------------------------------
@@ -103,6 +107,17 @@ cdef int check_size(Memory memory, size_t size) except -1:
     return 0
 
 
+cdef int check_fit(Memory memory, size_t width, size_t bits, bint little_endian=False) except -1:
+    """Refuse values that the kernels would cut off, without telling more of them."""
+    cdef size_t count = values_in(memory, width)
+    cdef bint fit
+    with nogil:
+        fit = bn_fit(memory.start, width, count, bits, little_endian)
+    if not fit:
+        raise ValueError(f"a value is longer than {bits} bits")
+    return 0
+
+
 cdef int check(bint done) except -1:
     """Turn the one failure of a kernel into an exception."""
     if not done:
@@ -115,9 +130,23 @@ cdef int check(bint done) except -1:
 cdef object checked_path(object path):
     """Return the path that is asked for, or the one in use; refuse what the processor cannot run."""
     chosen = path_in_use() if path is None else path
-    if chosen not in runnable_paths():
-        raise ValueError(f"path {path!r}: this processor can run {', '.join(runnable_paths())}")
+    if chosen not in runnable_paths() + kernels():
+        raise ValueError(f"path {path!r}: this processor can run {', '.join(runnable_paths() + kernels())}")
     return chosen
+
+
+def kernels():
+    """Return the names of all kernels that the processor can run: what tests compare with one another.
+
+    A path takes the best one that it may: ``"portable"`` and ``"avx2"`` the one for 64-bit words that uses MULX,
+    ADCX and ADOX where they exist, ``"avx512"`` the one with IFMA.
+    """
+    found = ["int128"]
+    if bn_kernels_of(b"adx") is not NULL:
+        found.append("adx")
+    if "avx512" in runnable_paths():
+        found.append("ifma")
+    return tuple(found)
 
 
 def lanes(path=None):
@@ -145,8 +174,8 @@ cdef class Ring:
     count : int, optional
         How many moduli there are.
     path : str, optional
-        One of `medcrypt._ext.cpu.paths`; by default `medcrypt._ext.cpu.path`. Numbers that leave are the same
-        on every path.
+        One of `medcrypt._ext.cpu.paths`, by default `medcrypt._ext.cpu.path`; or one of `kernels`. Numbers that leave
+        are the same on every path.
 
     Raises
     ------
@@ -304,7 +333,7 @@ cdef class Ring:
         check(done)
 
     def conceal(self, masks, plaintexts, Py_ssize_t width, out):
-        """Write (1 + m n) mask for big-endian plaintexts m below n; `out` may be `masks`."""
+        """Write (1 + m n) mask for big-endian plaintexts m, at most a bit longer than n; `out` may be `masks`."""
         cdef Memory a = Memory(masks), m = Memory(plaintexts), dst = Memory(out, True)
         cdef size_t count = values_in(m, width)
         cdef const uint64_t *x = a.words()
@@ -312,6 +341,7 @@ cdef class Ring:
         cdef bint done
         self.check_groups(a, count)
         self.check_groups(dst, count)
+        check_fit(m, width, self.c_ring.bits + 1)
         with nogil:
             done = bn_conceal(self.c_ring, z, x, m.start, width, count)
         check(done)
@@ -386,13 +416,14 @@ cdef class Ring:
         check(done)
 
     def single_powers(self, values, Py_ssize_t width, exponent, out, bint secret=False):
-        """Write v^e mod n for big-endian values v below 2 n; all numbers but e have `width` bytes."""
+        """Write v^e mod n for big-endian values v, at most a bit longer than n; all but e have `width` bytes."""
         cdef Memory src = Memory(values), e = Memory(exponent), dst = Memory(out, True)
         cdef size_t count = values_in(src, width)
         cdef bint done
         check_size(dst, src.size)
         if <size_t>width * 8 < self.c_ring.bits or e.size == 0:
             raise ValueError("the width is too small for n, or the exponent is empty")
+        check_fit(src, width, self.c_ring.bits + 1)
         with nogil:
             done = bn_single_powers(
                 self.c_ring, dst.start, src.start, width, count, e.start, e.size, secret)
@@ -464,6 +495,7 @@ cdef class Comb:
         cdef uint64_t *z = dst.words()
         cdef bint done
         self.ring.check_groups(dst, count)
+        check_fit(e, width, self.bits, True)
         with nogil:
             done = bn_comb_powers(self.c_comb, z, e.start, width, count)
         check(done)
@@ -510,3 +542,13 @@ def wipe(buffer):
     """Overwrite writable memory with zeros that no compiler leaves out."""
     cdef Memory memory = Memory(buffer, True)
     bn_wipe(memory.start, memory.size)
+
+
+def fill_random(buffer):
+    """Overwrite writable memory with random bytes of the operating system, without a copy elsewhere if it can."""
+    cdef Memory memory = Memory(buffer, True)
+    cdef bint done
+    with nogil:
+        done = bn_random(memory.start, memory.size)
+    if not done:
+        memoryview(buffer).cast("B")[:] = os.urandom(memory.size)

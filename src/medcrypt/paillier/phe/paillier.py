@@ -604,8 +604,13 @@ class PaillierPrivateKey:
         if not group.contains([c]):
             raise InvalidCiphertextError("a ciphertext is not a unit modulo n^2")
         # Blinded, so that nobody who chooses a ciphertext chooses the base of the secret power.
-        blind = self._split.nth_powers(random_units(self.public_key.n, 1))
-        return self._split.decrypt(group.multiply([c], blind))[0]
+        masks = self._split.nth_powers(random_units(self.public_key.n, 1))
+        blinded = group.multiply([c], masks)
+        masks.wipe()
+        try:
+            return self._split.decrypt(blinded)[0]
+        finally:
+            blinded.wipe()
 
     def _ours(self) -> PrivateKey:
         """Return the key of this library that does the work."""
@@ -859,7 +864,9 @@ class EncryptedNumber:
         1
         """
         key = self.public_key
-        self.__ciphertext = key._group.multiply([self.__ciphertext], key._fresh_masks())[0]
+        masks = key._fresh_masks()
+        self.__ciphertext = key._group.multiply([self.__ciphertext], masks)[0]
+        masks.wipe()
         self.__is_obfuscated = True
 
     def _add_scalar(self, scalar: Any) -> "EncryptedNumber":

@@ -131,7 +131,7 @@ def prove(p: int, q: int, parameters: RingPedersen, context: bytes, lengths: Len
         )
         c = _challenge(n, parameters, commitment, context, lengths)
         z1, z2 = alpha + c * p, beta + c * q
-        if max(abs(z1), abs(z2)) <= wide * math.isqrt(n):  # but for a chance of about 2^-256
+        if max(abs(z1), abs(z2)) <= wide * math.isqrt(n):  # but for a chance of about 2^-511
             break
     answers = z1, z2, x + c * mu, y + c * nu, r + c * (sigma - nu * p)
     return _encode(n, big, commitment, answers, lengths)

@@ -19,24 +19,33 @@ def powers(values: Sequence[int], exponent: int, modulus: int, *, width: int | N
     modulus
         Odd, at least 3.
     width
-        Bytes that the exponent is written in, where its own length is secret.
+        Bytes that the exponent is written in, where its own length is secret; at least 1.
 
     Returns
     -------
     list of int
         The powers, in order.
 
+    Raises
+    ------
+    ValueError
+        If the width is not positive.
+    OverflowError
+        If the exponent is negative or does not fit the width.
+
     Examples
     --------
     >>> powers([2, 3], 5, 1009)
     [32, 243]
     """
+    if width is not None and width < 1:
+        raise ValueError("an exponent has at least one byte")
     group, size = Group(modulus), octet_length(modulus)
     longest = max(map(octet_length, values), default=1)
     entered = group.decode(b"".join(x.to_bytes(longest, "big") for x in values), longest)
     results = bytearray(size * len(values))
     group.ring.leave_low(entered.pairs, size, results)
-    encoded = exponent.to_bytes(width or max(octet_length(exponent), 1), "big")
+    encoded = exponent.to_bytes(max(octet_length(exponent), 1) if width is None else width, "big")
     group.ring.single_powers(results, size, encoded, results, True)
     return [int.from_bytes(results[i : i + size], "big") for i in range(0, len(results), size)]
 
