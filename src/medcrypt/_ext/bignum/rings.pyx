@@ -131,15 +131,16 @@ cdef object checked_path(object path):
     """Return the path that is asked for, or the one in use; refuse what the processor cannot run."""
     chosen = path_in_use() if path is None else path
     if chosen not in runnable_paths() + kernels():
-        raise ValueError(f"path {path!r}: this processor can run {', '.join(runnable_paths() + kernels())}")
+        known = ", ".join(runnable_paths() + kernels())
+        raise ValueError(f"path {path!r}: this processor can run {known}")
     return chosen
 
 
 def kernels():
     """Return the names of all kernels that the processor can run: what tests compare with one another.
 
-    A path takes the best one that it may: ``"portable"`` and ``"avx2"`` the one for 64-bit words that uses MULX,
-    ADCX and ADOX where they exist, ``"avx512"`` the one with IFMA.
+    A path takes the best one that it may: ``"portable"`` and ``"avx2"`` the one for 64-bit words that uses
+    MULX, ADCX and ADOX where they exist, ``"avx512"`` the one with IFMA.
     """
     found = ["int128"]
     if bn_kernels_of(b"adx") is not NULL:
@@ -174,8 +175,8 @@ cdef class Ring:
     count : int, optional
         How many moduli there are.
     path : str, optional
-        One of `medcrypt._ext.cpu.paths`, by default `medcrypt._ext.cpu.path`; or one of `kernels`. Numbers that leave
-        are the same on every path.
+        One of `medcrypt._ext.cpu.paths`, by default `medcrypt._ext.cpu.path`; or one of `kernels`. Numbers
+        that leave are the same on every path.
 
     Raises
     ------
@@ -333,7 +334,10 @@ cdef class Ring:
         check(done)
 
     def conceal(self, masks, plaintexts, Py_ssize_t width, out):
-        """Write (1 + m n) mask for big-endian plaintexts m, at most a bit longer than n; `out` may be `masks`."""
+        """Write (1 + m n) mask for big-endian plaintexts m, at most a bit longer than n.
+
+        `out` may be `masks`.
+        """
         cdef Memory a = Memory(masks), m = Memory(plaintexts), dst = Memory(out, True)
         cdef size_t count = values_in(m, width)
         cdef const uint64_t *x = a.words()
@@ -416,7 +420,10 @@ cdef class Ring:
         check(done)
 
     def single_powers(self, values, Py_ssize_t width, exponent, out, bint secret=False):
-        """Write v^e mod n for big-endian values v, at most a bit longer than n; all but e have `width` bytes."""
+        """Write v^e mod n for big-endian values v, at most a bit longer than n.
+
+        All numbers but e have `width` bytes.
+        """
         cdef Memory src = Memory(values), e = Memory(exponent), dst = Memory(out, True)
         cdef size_t count = values_in(src, width)
         cdef bint done
@@ -545,7 +552,7 @@ def wipe(buffer):
 
 
 def fill_random(buffer):
-    """Overwrite writable memory with random bytes of the operating system, without a copy elsewhere if it can."""
+    """Overwrite writable memory with random bytes of the operating system, without a copy if it can."""
     cdef Memory memory = Memory(buffer, True)
     cdef bint done
     with nogil:
