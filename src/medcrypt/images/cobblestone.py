@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcrypt._ext.aes import AesGcm
+from medcrypt._ext.memory import prefer_huge_pages
 from medcrypt._ext.sha512 import HkdfSha512, has_ciphers
 from medcrypt.errors import AuthenticationError, FormatError
 from medcrypt.keys.derivation import COMMITMENT_BYTES, SALT_BYTES, cobblestone_keys
@@ -54,6 +55,8 @@ KEY_BYTES = 32
 MOST_CHUNKS = 1 << 38
 # Below this many bytes a second thread costs more than it brings.
 _THREADED_FROM = 1 << 21
+# From here on results are laid out in huge pages, as numpy lays out its arrays.
+_HUGE_FROM = 1 << 22
 
 Buffer = bytes | bytearray | memoryview | NDArray[np.generic]
 Bytes = NDArray[np.uint8]
@@ -402,6 +405,8 @@ def new_bytes(size: int, fill: Callable[[memoryview], object]) -> bytes:
     its memory for writing and then hands the same memory out.
     """
     memory = io.BytesIO(bytes(size))
+    if size >= _HUGE_FROM:
+        prefer_huge_pages(memory.getbuffer())
     fill(memory.getbuffer())
     return memory.getvalue()
 

@@ -268,7 +268,8 @@ def parse(data: NDArray[np.uint8]) -> Header:
     raw = data[:size].tobytes()
     # Rank and order say how long the shapes are, before anything is known to be sound: slices only get shorter.
     shapes = 8 * raw[_RANK_AT] * (2 if raw[_ORDER_AT] == TILED else 1)
-    return Header.of(_parse_form(raw[: _ID.start], raw[_ID.stop : FIXED_BYTES + shapes]), raw)
+    form = _parse_form(raw[: _ID.start], raw[_ID.stop : FIXED_BYTES + shapes])
+    return Header(form, raw, sha512(raw))
 
 
 @functools.lru_cache(maxsize=_FORMS)

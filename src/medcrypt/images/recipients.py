@@ -220,9 +220,12 @@ def open_slots(
     if not isinstance(key, _OPENING):
         raise TypeError(f"the key must be a SecretKey, Identity or Passphrase, not {type(key).__name__}")
     slots = _parsed(header, area)
-    newest_first = sorted(slots.items(), key=_generation, reverse=True) if len(slots) > 1 else slots.items()
-    for number, slot in newest_first:
-        for stanza in _candidates(slot, key):
+    kind, hint = _kind(key), b"" if isinstance(key, Passphrase) else key.fingerprint
+    for number in _newest_first(slots):
+        slot = slots[number]
+        for stanza in slot.stanzas:
+            if stanza.kind != kind or not stanza.body.startswith(hint):  # only a hint, which proves nothing
+                continue
             try:
                 file_key = _open_stanza(header, stanza, key)
             except AuthenticationError:
@@ -267,26 +270,20 @@ def _open_stanza(header: Sealed, stanza: Stanza, key: OpeningKey) -> bytes:
         return unwrap(key.prepared, stanza.body[FINGERPRINT_BYTES:], binding)
     if isinstance(key, Identity):
         return key.unseal(stanza.body[FINGERPRINT_BYTES:], binding)
-    salt, cost, wrapped = _scrypt_parts(stanza.body)
+    salt, cost, wrapped = _scrypt_parts(stanza)
     return unwrap(key.stretch(salt, cost), wrapped, binding)
 
 
-def _candidates(slot: Slot, key: OpeningKey) -> list[Stanza]:
-    """Return the stanzas that the key may open; the fingerprint is only a hint and proves nothing."""
-    kind, hint = _kind(key), b"" if isinstance(key, Passphrase) else key.fingerprint
-    return [stanza for stanza in slot.stanzas if stanza.kind == kind and stanza.body.startswith(hint)]
-
-
-def _generation(numbered: tuple[int, Slot]) -> int:
-    return numbered[1].generation
+def _newest_first(slots: dict[int, Slot]) -> Iterable[int]:
+    """Return the numbers of the slots, that with the highest generation first."""
+    return slots if len(slots) == 1 else sorted(slots, key=lambda number: -slots[number].generation)
 
 
 def _parsed(header: Sealed, area: bytes) -> dict[int, Slot]:
     """Return the slots that are well-formed, by their number."""
-    slots: dict[int, Slot] = {}
-    size = header.slot_size
-    for number, data in enumerate((area[:size], area[size:])):
-        slot = _parse_slot(data)
+    size, slots = header.slot_size, {}
+    for number in (0, 1):
+        slot = _parse_slot(area[size:] if number else area[:size])
         if slot is not None and slot_of(slot.generation) == number:
             slots[number] = slot
     if not slots:
@@ -297,7 +294,8 @@ def _parsed(header: Sealed, area: bytes) -> dict[int, Slot]:
 def _settled(header: Sealed, file_key: HkdfSha512, area: bytes, slots: dict[int, Slot], number: int) -> bool:
     """Tell whether the other slot is erased, or an authentic one of the generation before or after."""
     if number not in slots:
-        return _is_zero(slot_bytes(header, area, number))
+        size = header.slot_size
+        return area[number * size : (number + 1) * size] == bytes(size)
     neighbours = abs(slots[number].generation - slots[1 - number].generation) == 1
     return neighbours and _authentic(header, file_key, slots[number])
 
@@ -315,39 +313,38 @@ def _parse_slot(data: bytes) -> Slot | None:
     generation, count, zero, zeros = _SLOT_HEAD.unpack_from(data)
     if generation == 0 or count == 0 or zero or zeros:
         return None
-    content, mac = data[:-_MAC_BYTES], data[-_MAC_BYTES:]
-    offset, stanzas = _SLOT_HEAD.size, []
+    offset, end, stanzas = _SLOT_HEAD.size, len(data) - _MAC_BYTES, []
     for _ in range(count):
         start = offset + _STANZA_HEAD.size
-        if start > len(content):
+        if start > end:
             return None
-        kind, length = _STANZA_HEAD.unpack_from(content, offset)
+        kind, length = _STANZA_HEAD.unpack_from(data, offset)
         offset = start + length
         # A kind that only a newer medcrypt knows is passed over: its file still opens for the others.
-        if kind == 0 or _BODY_BYTES.get(kind, length) != length or offset > len(content):
+        if kind == 0 or _BODY_BYTES.get(kind, length) != length or offset > end:
             return None
-        if kind == _SCRYPT and not (count == 1 and _affordable(content[start:offset])):
+        stanzas.append(Stanza(kind, data[start:offset]))
+        if kind == _SCRYPT and not (count == 1 and _affordable(stanzas[0])):
             return None
-        stanzas.append(Stanza(kind, content[start:offset]))
-    if not _is_zero(content[offset:]):
+    if data[offset:end] != bytes(end - offset):
         return None
-    return Slot(generation, tuple(stanzas), content, mac)
+    return Slot(generation, tuple(stanzas), data[:end], data[end:])
 
 
 def _is_zero(data: bytes) -> bool:
     return data == bytes(len(data))
 
 
-def _affordable(body: bytes) -> bool:
+def _affordable(stanza: Stanza) -> bool:
     """Tell whether a passphrase's stanza asks for no more memory and time than we grant."""
     try:
-        _scrypt_parts(body)
+        _scrypt_parts(stanza)
     except FormatError:
         return False
     return True
 
 
-def _scrypt_parts(body: bytes) -> tuple[bytes, ScryptCost, bytes]:
+def _scrypt_parts(stanza: Stanza) -> tuple[bytes, ScryptCost, bytes]:
     """Return salt, cost and wrapped file key of a passphrase's stanza."""
-    salt, rest = body[:SALT_BYTES], body[SALT_BYTES:]
+    salt, rest = stanza.body[:SALT_BYTES], stanza.body[SALT_BYTES:]
     return salt, ScryptCost.from_bytes(rest[: ScryptCost.BYTES]), rest[ScryptCost.BYTES :]

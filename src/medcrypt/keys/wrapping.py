@@ -26,7 +26,8 @@ def wrap(key: bytes | HkdfSha512, secret: bytes | NDArray[Any], context: bytes) 
     """Encrypt at most `MOST` bytes of ``secret`` under ``key``, bound to ``context``."""
     salt = os.urandom(SALT_BYTES)
     if has_ciphers():
-        return _prepared(key).seal(salt, context, secret)
+        prepared = key if isinstance(key, HkdfSha512) else HkdfSha512(key)
+        return prepared.seal(salt, context, secret)
     aes_key, nonce, commitment = cobblestone_keys(key, salt, context)
     return salt + commitment + AesGcm(aes_key).encrypt(nonce, secret)
 
@@ -36,12 +37,9 @@ def unwrap(key: bytes | HkdfSha512, wrapped: bytes, context: bytes) -> bytes:
     if not OVERHEAD <= len(wrapped) <= OVERHEAD + MOST:
         raise AuthenticationError
     if has_ciphers():
-        return _prepared(key).open(context, wrapped)
+        prepared = key if isinstance(key, HkdfSha512) else HkdfSha512(key)
+        return prepared.open(context, wrapped)
     aes_key, nonce, commitment = cobblestone_keys(key, wrapped[:SALT_BYTES], context)
     if not hmac.compare_digest(wrapped[SALT_BYTES : SALT_BYTES + COMMITMENT_BYTES], commitment):
         raise AuthenticationError
     return AesGcm(aes_key).decrypt(nonce, wrapped[SALT_BYTES + COMMITMENT_BYTES :])
-
-
-def _prepared(key: bytes | HkdfSha512) -> HkdfSha512:
-    return key if isinstance(key, HkdfSha512) else HkdfSha512(key)

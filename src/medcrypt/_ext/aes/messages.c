@@ -32,12 +32,31 @@ int gcm_open(const gcm_key *key, const gcm_message *message, const uint8_t tag[G
     return authentic;
 }
 
-/* out = nonce xor (first + index), as 96-bit big-endian integers. */
+/* Big-endian integers. Compilers make one instruction of each, which the kernels count on: see chunk_nonce. */
+static uint64_t load32(const uint8_t *p) {
+    return (uint64_t)p[0] << 24 | (uint64_t)p[1] << 16 | (uint64_t)p[2] << 8 | p[3];
+}
+
+static uint64_t load64(const uint8_t *p) { return load32(p) << 32 | load32(p + 4); }
+
+static void store32(uint8_t *p, uint64_t x) {
+    p[0] = (uint8_t)(x >> 24), p[1] = (uint8_t)(x >> 16), p[2] = (uint8_t)(x >> 8), p[3] = (uint8_t)x;
+}
+
+static void store64(uint8_t *p, uint64_t x) {
+    p[0] = (uint8_t)(x >> 56), p[1] = (uint8_t)(x >> 48), p[2] = (uint8_t)(x >> 40), p[3] = (uint8_t)(x >> 32);
+    p[4] = (uint8_t)(x >> 24), p[5] = (uint8_t)(x >> 16), p[6] = (uint8_t)(x >> 8), p[7] = (uint8_t)x;
+}
+
+/*
+ * out = nonce xor (first + index), as 96-bit big-endian integers. Written as 8 and 4 bytes, and the kernels read it
+ * so: a load that spans two stores waits until both are in the cache, behind all of the chunk before.
+ */
 static void chunk_nonce(uint8_t out[GCM_NONCE], const gcm_chunks *chunks, uint64_t index) {
     uint64_t low = chunks->first_low + index;
     uint64_t high = chunks->first_high + (low < index); /* the carry */
-    for (int i = 0; i < 4; i++) out[i] = chunks->nonce[i] ^ (uint8_t)(high >> (24 - 8 * i));
-    for (int i = 0; i < 8; i++) out[4 + i] = chunks->nonce[4 + i] ^ (uint8_t)(low >> (56 - 8 * i));
+    store64(out, load64(chunks->nonce) ^ (high << 32 | low >> 32));
+    store32(out + 8, load32(chunks->nonce + 8) ^ low);
 }
 
 static size_t chunk_size(const gcm_chunks *chunks, size_t index) {

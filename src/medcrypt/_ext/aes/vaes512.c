@@ -8,6 +8,7 @@
 #include "gcm.h"
 
 #include <immintrin.h>
+#include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -87,11 +88,14 @@ INLINE void accumulate_group(sums *s, group x, const uint8_t *powers) {
 
 /* ---- the cipher ----------------------------------------------------------------------------------- */
 
-/* J_0 with its bytes reversed: the nonce above a 32-bit counter of 1. */
+/* J_0 with its bytes reversed: the nonce above a 32-bit counter of 1. Read in the pieces that chunk_nonce writes. */
 INLINE __m128i first_counter(const uint8_t nonce[GCM_NONCE]) {
-    const __mmask16 twelve = (1u << GCM_NONCE) - 1;
-    __m128i block = _mm_maskz_loadu_epi8(twelve, nonce);
-    return _mm_or_si128(_mm_shuffle_epi8(block, reversal128()), _mm_set_epi32(0, 0, 0, 1));
+    uint64_t high;
+    uint32_t low;
+    memcpy(&high, nonce, sizeof high);
+    memcpy(&low, nonce + sizeof high, sizeof low);
+    low = __builtin_bswap32(low);
+    return _mm_set_epi64x((long long)__builtin_bswap64(high), (long long)((uint64_t)low << 32 | 1));
 }
 
 INLINE cipher start(const gcm_key *key, const uint8_t nonce[GCM_NONCE]) {

@@ -98,6 +98,14 @@ cdef sha512_compress compression() except NULL:
     return chosen_compress
 
 
+cdef void digest_into(sha512_compress compress, const Py_buffer *data, uint8_t *out) noexcept nogil:
+    """Write the digest of a buffer."""
+    cdef sha512_context hash
+    sha512_begin(&hash, compress)
+    sha512_add(&hash, <const uint8_t *>data.buf, data.len)
+    sha512_end(&hash, out)
+
+
 def sha512(data):
     """Return the SHA-512 digest of a buffer.
 
@@ -118,20 +126,25 @@ def sha512(data):
     'ddaf35a193617aba'
     """
     cdef Py_buffer view
-    cdef sha512_context hash
     cdef uint8_t *out
     cdef sha512_compress compress = compression()
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
         digest = PyBytes_FromStringAndSize(NULL, SHA512_DIGEST)
         out = <uint8_t *>PyBytes_AsString(digest)
-        with nogil:
-            sha512_begin(&hash, compress)
-            sha512_add(&hash, <const uint8_t *>view.buf, view.len)
-            sha512_end(&hash, out)
+        if view.len < SHORT:
+            digest_into(compress, &view, out)
+        else:
+            with nogil:
+                digest_into(compress, &view, out)
         return digest
     finally:
         PyBuffer_Release(&view)
+
+
+# Below this many bytes the work takes a few microseconds, and giving up the interpreter's lock would be felt.
+cdef enum:
+    SHORT = 16384
 
 
 cdef Py_ssize_t plain_size_of(Py_ssize_t size) noexcept:
@@ -222,8 +235,11 @@ cdef class HkdfSha512:
         try:
             output = PyBytes_FromStringAndSize(NULL, length)
             out = <uint8_t *>PyBytes_AsString(output)
-            with nogil:
+            if view.len + length < SHORT:
                 hkdf_expand(&self.c_key, <const uint8_t *>view.buf, view.len, out, length)
+            else:
+                with nogil:
+                    hkdf_expand(&self.c_key, <const uint8_t *>view.buf, view.len, out, length)
             return output
         finally:
             PyBuffer_Release(&view)
@@ -368,10 +384,15 @@ cdef class HkdfSha512:
             PyObject_GetBuffer(context, &bound, PyBUF_SIMPLE)
             if salted.len != BLOB_SALT:
                 raise ValueError(f"a salt has {BLOB_SALT} bytes, not {salted.len}")
-            with nogil:
+            if plain.len + bound.len < SHORT:
                 done = blob_seal(
                     kernels, &self.c_key, <const uint8_t *>salted.buf, <const uint8_t *>bound.buf, bound.len,
                     <const uint8_t *>plain.buf, plain.len, blob)
+            else:
+                with nogil:
+                    done = blob_seal(
+                        kernels, &self.c_key, <const uint8_t *>salted.buf, <const uint8_t *>bound.buf,
+                        bound.len, <const uint8_t *>plain.buf, plain.len, blob)
             if not done:
                 raise MemoryError
             return 0
@@ -386,10 +407,15 @@ cdef class HkdfSha512:
         cdef const gcm_kernels *kernels = ciphers()
         PyObject_GetBuffer(context, &bound, PyBUF_SIMPLE)
         try:
-            with nogil:
+            if size + bound.len < SHORT:
                 result = blob_open(
                     kernels, &self.c_key, <const uint8_t *>bound.buf, bound.len, <const uint8_t *>sealed.buf,
                     data, size)
+            else:
+                with nogil:
+                    result = blob_open(
+                        kernels, &self.c_key, <const uint8_t *>bound.buf, bound.len,
+                        <const uint8_t *>sealed.buf, data, size)
             if result < 0:
                 raise MemoryError
             if result == 0:
