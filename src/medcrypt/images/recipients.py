@@ -281,7 +281,8 @@ def _newest_first(slots: dict[int, Slot]) -> Iterable[int]:
 
 def _parsed(header: Sealed, area: bytes) -> dict[int, Slot]:
     """Return the slots that are well-formed, by their number."""
-    size, slots = header.slot_size, {}
+    size = header.slot_size
+    slots: dict[int, Slot] = {}
     for number in (0, 1):
         slot = _parse_slot(area[size:] if number else area[:size])
         if slot is not None and slot_of(slot.generation) == number:

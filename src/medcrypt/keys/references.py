@@ -12,12 +12,12 @@ A `Recipient` is public and travels as it is.
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from medcrypt._ext.sha512 import sha512
 from medcrypt.errors import InvalidKeyError
 from medcrypt.keys import files
 from medcrypt.keys.encoding import decode_line
@@ -25,8 +25,11 @@ from medcrypt.keys.identity import Identity, Recipient
 from medcrypt.keys.passphrase import Passphrase
 from medcrypt.keys.secret import KEY_BYTES
 from medcrypt.keys.symmetric import SecretKey
+from medcrypt.keys.unlocked import Unlocked
 
 Key: TypeAlias = SecretKey | Identity | Recipient | Passphrase
+# Workers ask for the same few keys for every file.
+unlocked: Unlocked[SecretKey | Identity] = Unlocked()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,20 @@ class KeyFile:
     passphrase_variable: str | None = None
 
     def __call__(self) -> Key:
-        """Read the file, or what an earlier call has read if the file has not changed since."""
-        changed = os.stat(self.path).st_mtime_ns
-        return _read(os.path.abspath(self.path), changed, self.passphrase_variable)
+        """Read the file. A key under a passphrase is kept for a minute after each use, see `medcrypt.keys.unlocked`."""
+        if self.passphrase_variable is None:
+            return key_of_payload(*files.load(self.path))
+        passphrase = os.environ.get(self.passphrase_variable)
+        if passphrase == "":
+            raise InvalidKeyError(f"the environment variable {self.passphrase_variable} is empty")
+        if passphrase is None:
+            return key_of_payload(*files.load(self.path))
+        found = os.stat(self.path)
+        source = (os.path.abspath(self.path), found.st_ino, found.st_size, found.st_mtime_ns)
+        return unlocked.get(
+            (*source, sha512(os.fsencode(passphrase))),
+            lambda: key_of_payload(*files.load(self.path, passphrase)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +127,6 @@ def resolve(key: Key | Reference) -> Key:
     if not isinstance(found, SecretKey | Identity | Recipient | Passphrase):
         raise TypeError(f"the reference gave no key but {type(found).__name__}")
     return found
-
-
-@functools.lru_cache(maxsize=16)  # a worker needs the same few keys for every file, and scrypt takes its time
-def _read(path: str, _changed: int, passphrase_variable: str | None) -> Key:
-    passphrase = None if passphrase_variable is None else os.environ.get(passphrase_variable)
-    if passphrase == "":
-        raise InvalidKeyError(f"the environment variable {passphrase_variable} is empty")
-    return key_of_payload(*files.load(path, passphrase))
 
 
 def key_of_payload(kind: str, payload: bytes) -> SecretKey | Identity:
