@@ -10,6 +10,7 @@ and each `HomomorphicHolder` of a key (share) helps to open one sum a round, whi
 from medcrypt.aggregation.holder import HomomorphicHolder
 from medcrypt.aggregation.homomorphic import HomomorphicClient, HomomorphicServer
 from medcrypt.aggregation.ledger import Ledger
+from medcrypt.aggregation.masking import MaskingClient, MaskingServer
 from medcrypt.aggregation.messages import Message, MessageType, Signer, read_message
 from medcrypt.aggregation.plan import NoisePlan, Plan
 from medcrypt.aggregation.quantisation import Aggregate, add_integers, quantise, reduce
@@ -20,6 +21,8 @@ __all__ = [
     "HomomorphicHolder",
     "HomomorphicServer",
     "Ledger",
+    "MaskingClient",
+    "MaskingServer",
     "Message",
     "MessageType",
     "NoisePlan",

@@ -92,9 +92,14 @@ class Graph:
 
     def __init__(self, plan: Plan) -> None:
         self.clients = plan.clients
+        self._numbers = {name: number for number, name in enumerate(plan.client_names)}
         self.sizes = graph_sizes(plan.clients, plan.threshold, plan.colluders)
         self._ring = _ring(plan.digest, plan.clients)
         self._places = {client: place for place, client in enumerate(self._ring)}
+
+    def number(self, name: str) -> int | None:
+        """Return the number of the client of that name; None if it is no client."""
+        return self._numbers.get(name)
 
     def neighbours(self, client: int) -> tuple[int, ...]:
         """Return the clients that this one masks with, in ascending order."""
