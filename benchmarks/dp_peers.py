@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from measuring import Row, alternate, at_least, at_most, times, version_of
+from measuring import Row, alternate, at_most, times, version_of
 from medcrypt import dp
-
-DRAWS = 200_000
 
 
 @dataclass(frozen=True)
@@ -75,14 +73,6 @@ def _alone(repeats: int) -> Iterator[Row]:
     """What has no peer installed here."""
     (seconds,) = alternate(_calibrated, repeats=repeats)
     yield Row("calibrate sigma to 1e-8: epsilon 2, q 0.01, 1,000 steps", seconds, goal=at_most(0.02, "s"))
-    for sigma in (4.0, 1e3, 1e6):
-        (seconds,) = alternate(lambda sigma=sigma: dp.noise.discrete_gaussian(sigma, DRAWS), repeats=repeats)
-        yield Row(
-            f"discrete Gaussian, exact, sigma {sigma:g}",
-            DRAWS / seconds,
-            unit="1/s",
-            goal=at_least(5e4, "1/s"),
-        )
 
 
 def _ours(query: Query) -> float:

@@ -28,6 +28,7 @@ PEERS = (
     "sf-heu",
     "tenseal",
     "dp-accounting",
+    "opendp",
     "mpmath",
 )
 COLUMNS = {"work": 58, "ours": 12, "peer": 36, "theirs": 12, "ratio": 9, "goal": 13, "met": 4}

@@ -3,6 +3,7 @@
 import math
 import os
 from fractions import Fraction
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -11,9 +12,12 @@ from hypothesis import strategies as st
 
 from medcrypt import dp
 from medcrypt.dp import noise
+from medcrypt.dp.noise.exact import exp_enclosure
+from reference import noise as words_oracle
 from reference import privacy as oracle
 
 DRAWS = 200_000
+SAMPLERS = [noise.discrete_gaussian, noise.discrete_laplace, noise.rounded_gaussian, noise.skellam]
 
 
 def chi_square_excess(draws: np.ndarray, pmf: list[float], low: int) -> float:
@@ -51,13 +55,47 @@ def test_the_discrete_laplace_has_its_distribution(scale):
     assert chi_square_excess(draws, oracle.discrete_laplace_pmf(scale, -reach, reach), -reach) < 5.2
 
 
-@pytest.mark.parametrize("draw", [noise.discrete_gaussian, noise.discrete_laplace])
-def test_decisions_that_floats_cannot_make_are_made_exactly(draw, monkeypatch):
-    """With a margin of 0.3 most decisions go the rare, exact way; the distribution must stay."""
-    monkeypatch.setattr(noise, "_MARGIN", 0.3)
-    pmf = oracle.discrete_gaussian_pmf if draw is noise.discrete_gaussian else oracle.discrete_laplace_pmf
-    draws = draw(2.5, 6_000)
-    assert chi_square_excess(draws, pmf(2.5, -40, 40), -40) < 5.2
+@pytest.mark.parametrize("sigma", [0.3, 1.0, Fraction(10, 3), 4.5, 31.0])
+def test_the_rounded_gaussian_has_its_distribution(sigma):
+    draws = noise.rounded_gaussian(sigma, DRAWS)
+    reach = math.ceil(9 * sigma)
+    pmf = [float(words_oracle.rounded_gaussian(sigma)(k)) for k in range(-reach, reach + 1)]
+    assert chi_square_excess(draws, pmf, -reach) < 5.2
+
+
+@pytest.mark.parametrize("variance", [0.3, 2.0, Fraction(50, 3), 70.5, 900.0])
+def test_the_skellam_has_its_distribution(variance):
+    draws = noise.skellam(variance, DRAWS)
+    reach = math.ceil(9 * math.sqrt(variance)) + 4
+    weights = [words_oracle.skellam(variance)(k) for k in range(-reach, reach + 1)]
+    assert chi_square_excess(draws, [float(weight / sum(weights)) for weight in weights], -reach) < 5.2
+
+
+@pytest.mark.parametrize(
+    ("draw", "sigma"),
+    [
+        (noise.discrete_gaussian, 1e5),
+        (noise.rounded_gaussian, 1e5),
+        (noise.rounded_gaussian, 2.0**40),
+        (lambda sigma, size: noise.skellam(sigma**2, size), 1e4),
+    ],
+)
+def test_the_distribution_function_of_large_noise_is_that_of_the_normal(draw, sigma):
+    """Kolmogorov's statistic: D exceeds sqrt(log(2/p)/(2n)) with probability p (Massart 1990); here p = 1e-7."""
+    draws = np.sort(draw(sigma, 20_000))
+    normal = NormalDist()
+    below = np.array([normal.cdf((k + 0.5) / sigma) for k in draws.tolist()])
+    steps = np.arange(draws.size + 1) / draws.size
+    largest = max(np.abs(below - steps[1:]).max(), np.abs(below - steps[:-1]).max())
+    assert largest < math.sqrt(math.log(2 / 1e-7) / (2 * draws.size))
+
+
+def test_variances_above_a_whole_are_drawn_as_sums():
+    variance = 2.0**32
+    draws = noise.skellam(variance, 20_000) / math.sqrt(variance)
+    assert abs(draws.mean()) < 5.4 / math.sqrt(draws.size)
+    assert abs(np.square(draws).mean() - 1) < 5.4 * math.sqrt(2 / draws.size)
+    assert isinstance(noise.skellam(variance), int)
 
 
 def test_a_wrong_distribution_is_noticed():
@@ -81,25 +119,23 @@ def test_large_laplace_has_the_right_moments():
     assert abs(np.square(draws).mean() - 2) < 5.4 * math.sqrt(20 / DRAWS)
 
 
-def test_parameters_that_int64_cannot_hold_are_sampled_in_python_integers():
-    draws = noise.discrete_laplace(Fraction(10**20 + 1, 10**20), 4_000)
+def test_parameters_are_taken_as_the_rational_numbers_that_they_are():
+    draws = noise.discrete_laplace(Fraction(10**20 + 1, 10**20), DRAWS)
     assert chi_square_excess(draws, oracle.discrete_laplace_pmf(1.0, -30, 30), -30) < 5.2
-    wide = noise._quotient(np.array([5, 2]), np.array([0, 2**40]), 2**40, 2**30)
-    assert wide.tolist() == [0, (2 + 2**80) // 2**30]
 
 
 @given(st.fractions(min_value=0, max_value=50), st.sampled_from([64, 128, 192]))
 def test_the_exact_exponential_is_enclosed(gamma, bits):
     import mpmath as mp
 
-    low, high = noise._exp_enclosure(gamma, bits)
+    low, high = exp_enclosure(gamma, bits)
     with mp.workdps(100):
         true = mp.exp(-mp.mpf(gamma.numerator) / gamma.denominator) * mp.mpf(2) ** bits
         assert low <= true <= high
     assert high - low <= 2
 
 
-@pytest.mark.parametrize("draw", [noise.discrete_gaussian, noise.discrete_laplace])
+@pytest.mark.parametrize("draw", SAMPLERS)
 def test_shapes_and_types_are_what_was_asked_for(draw):
     for size, shape in (
         (0, (0,)),
@@ -116,7 +152,7 @@ def test_shapes_and_types_are_what_was_asked_for(draw):
     assert type(draw(3.0)) is int
 
 
-@pytest.mark.parametrize("draw", [noise.discrete_gaussian, noise.discrete_laplace])
+@pytest.mark.parametrize("draw", SAMPLERS)
 def test_bad_arguments_are_refused(draw):
     for value in (0.0, -1.0, math.nan, math.inf, Fraction(-1, 2)):
         with pytest.raises(ValueError, match=r"must be (finite|positive)"):
@@ -132,16 +168,16 @@ def test_bad_arguments_are_refused(draw):
             draw(1.0, size)
 
 
-@pytest.mark.parametrize("draw", [noise.discrete_gaussian, noise.discrete_laplace])
+@pytest.mark.parametrize("draw", SAMPLERS)
 def test_a_parameter_too_large_for_int64_is_refused_before_drawing(draw, monkeypatch):
     monkeypatch.setattr(os, "urandom", None)
     with pytest.raises(OverflowError):
         draw(math.nextafter(noise.LARGEST_SCALE, math.inf), 3)
 
 
-@pytest.mark.parametrize("draw", [noise.discrete_gaussian, noise.discrete_laplace])
+@pytest.mark.parametrize("draw", SAMPLERS)
 def test_a_vanishing_parameter_draws_zeros(draw):
-    assert not draw(1e-3, 1000).any()
+    assert not draw(1e-12, 1000).any()
     assert not draw(1e-300, 1000).any()
 
 

@@ -1,0 +1,71 @@
+/*
+ * Trials of integer noise from uniform words.
+ *
+ *   cell   y = #{ j : u >= t_j },                 u the upper 63 bits of the first word, its last bit the sign
+ *   table  x = y
+ *   cells  x = y 2^l + z,                          z the upper l bits of the second word, f = z / 2^l
+ *   real   x = round(factor (y + f) / 2^point),    f all 64 bits of the second word
+ *
+ * Cells and reals are accepted with probability exp(-g), g = f (c_1 + f (c_2 + ...)) with coefficients of the
+ * cell, when the third word is below it; minus zero is a rejection for cells, or zero would count twice.
+ *
+ * A trial that 64 bits cannot decide is reported as such, and the caller decides it in exact arithmetic:
+ * u equals a threshold, the third word lies within NOISE_MARGIN of the probability, or a real lies within
+ * NOISE_SPREAD / 2^point of a half. So the paths may round differently and yet agree on every trial.
+ *
+ * Everything that depends on the words is straight-line code: branches and addresses follow the shape.
+ */
+#ifndef MEDCRYPT_NOISE_H
+#define MEDCRYPT_NOISE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    NOISE_DEGREE = 12,              /* of g, at most */
+    NOISE_FIXED_ROWS = 2,           /* what a scan selects beside the coefficients: y, and the last t_j <= u */
+    NOISE_ROWS = NOISE_FIXED_ROWS + NOISE_DEGREE,
+    NOISE_TILE = 128,               /* trials at a time: their rows stay in the first cache */
+    NOISE_SPREAD = 160,             /* bounds the rounding of a real, see `trials.h` */
+};
+
+/* exp(-g) in double is off by less than 2^-47 (`trials.h`); the margin is four times that. */
+#define NOISE_MARGIN 0x1p-45
+
+enum noise_kind { NOISE_TABLE, NOISE_CELLS, NOISE_REAL };
+enum noise_verdict { NOISE_REJECTED, NOISE_ACCEPTED, NOISE_UNDECIDED };
+
+/* Public: it depends on the distribution and on nothing drawn. A scan starts every row at `start` and, for each
+ * threshold that u reaches, flips the bits in `flips`: the row then holds the value of the cell. */
+typedef struct {
+    enum noise_kind kind;
+    size_t cells;               /* thresholds */
+    size_t rows;                /* NOISE_FIXED_ROWS + degree */
+    const uint64_t *thresholds; /* below 2^63, non-decreasing */
+    const uint64_t *flips;      /* [cells][rows] */
+    uint64_t start[NOISE_ROWS];
+    unsigned low_bits;          /* l: 1 to 52 */
+    uint64_t factor;            /* below 2^57 */
+    unsigned point;             /* 8 to 63 */
+    double margin;              /* NOISE_MARGIN; tests widen it */
+} noise_shape;
+
+/* `trials` words for a table, three runs of `trials` words for the others. */
+typedef void noise_trials(
+    const noise_shape *shape, const uint64_t *words, size_t trials, int64_t *values, uint8_t *verdicts);
+
+noise_trials noise_portable, noise_avx2, noise_avx512;
+
+/* The trials of a path ("portable", "avx2", "avx512"). */
+noise_trials *noise_trials_of(const char *path);
+
+/* Moves the accepted values to the front, in order, and returns how many they are. */
+size_t noise_gather(int64_t *values, const uint8_t *verdicts, size_t trials);
+
+/* How many trials are undecided. */
+size_t noise_undecided(const uint8_t *verdicts, size_t trials);
+
+/* Zeros that the compiler may not leave out. */
+void noise_wipe(void *memory, size_t size);
+
+#endif
