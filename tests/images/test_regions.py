@@ -14,6 +14,7 @@ from image_strategies import LAYOUTS, filled, laid_out, same
 
 from medcrypt import AuthenticationError, Identity, Passphrase, SecretKey, images
 from medcrypt.images import decrypt_regions, encrypt_regions
+from medcrypt.images.format_preserving import Shift
 from medcrypt.images.regions import _Areas
 from reference import regions as twin
 from reference.sealed_image import RefusedError
@@ -288,6 +289,70 @@ def test_a_sidecar_whose_own_regions_are_apart_is_refused(
         decrypt_regions(safe, sidecar, KEY)
     with pytest.raises(RefusedError):
         twin.read(safe, sidecar, "secret-key", KEY.to_bytes())
+
+
+# ---- into arrays of the caller's ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["|u1", ">i2", "<u8"])
+def test_into_an_array_and_in_place(dtype: str) -> None:
+    array, region = filled((4, 9, 7), dtype), [np.s_[1:3, 2:, :5]]
+    room = np.zeros_like(array)
+    safe, sidecar = encrypt_regions(array, region, KEY, out=room)
+    assert safe is room
+    assert same(by_twin(safe, sidecar), array)
+    place = array.copy()
+    again, other = encrypt_regions(place, region, KEY, out=place)
+    assert again is place
+    assert same(decrypt_regions(place, other, KEY, out=place), array)
+    assert same(place, array)
+    assert same(decrypt_regions(safe[::1], sidecar, KEY, out=np.empty_like(array)), array)
+
+
+def test_in_place_an_error_changes_nothing() -> None:
+    array = np.arange(200_000, dtype=np.uint32).reshape(400, 500)
+    before = array.copy()
+    with pytest.raises(ValueError, match="outside of"):
+        encrypt_regions(array, [...], KEY, (0, 199_998), out=array)
+    assert same(array, before)
+    safe, sidecar = encrypt_regions(array, [...], KEY, (0, 199_999))
+    encrypted = safe.copy()
+    for wrong in (SecretKey.generate(), KEY):
+        if wrong is KEY:
+            safe[3, 3] ^= 1
+            encrypted = safe.copy()
+        with pytest.raises(AuthenticationError):
+            decrypt_regions(safe, sidecar, wrong, out=safe)
+        assert same(safe, encrypted)
+
+
+def test_in_place_a_writer_that_left_the_range_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = np.arange(200_000, dtype=np.uint32).reshape(400, 500)
+    with monkeypatch.context() as patch:
+        patch.setattr(Shift, "holds", lambda *_: True)
+        safe, sidecar = encrypt_regions(array, [...], KEY, (0, 99_999))
+    before = safe.copy()
+    assert safe.max() > 99_999
+    with pytest.raises(AuthenticationError):
+        decrypt_regions(safe, sidecar, KEY, out=safe)
+    assert same(safe, before)
+
+
+def test_an_array_that_cannot_hold_the_image_is_refused() -> None:
+    array = filled((6, 8), "<u2")
+    read_only = np.empty_like(array)
+    read_only.flags.writeable = False
+    wrong = [
+        array[::-1], array.ravel()[:48].reshape(8, 6), np.empty((6, 8), ">u2"), np.empty((6, 9), "<u2"),
+        np.empty((6, 8), "<u2", order="F"), np.empty((6, 16), "<u2")[:, ::2], read_only,
+        np.ma.masked_array(np.empty_like(array)), bytearray(96),
+    ]  # fmt: skip
+    whole = np.empty((7, 8), "<u2")
+    for out in wrong:
+        with pytest.raises((ValueError, TypeError)):
+            encrypt_regions(array, [...], KEY, out=out)
+    with pytest.raises(ValueError, match="overlaps"):
+        encrypt_regions(whole[:6], [...], KEY, out=whole[1:])
 
 
 # ---- edges -------------------------------------------------------------------------------------------------

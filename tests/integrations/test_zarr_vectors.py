@@ -161,6 +161,30 @@ def test_a_header_of_another_length_is_refused(length: int) -> None:
             twin.open_header(data, "secret-key", KEY.to_bytes())
 
 
+def test_every_flipped_bit_of_a_header_is_refused_by_both() -> None:
+    for bit in range(8 * len(HEADER)):
+        data = bytearray(HEADER)
+        data[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(MedcryptError):
+            StoreHeader.parse(bytes(data)).open(KEY)
+        if bit % 5 == 0:  # the twin takes its time
+            with pytest.raises(RefusedError):
+                twin.open_header(bytes(data), "secret-key", KEY.to_bytes())
+
+
+def test_every_flipped_bit_of_a_record_is_refused() -> None:
+    key, version = KEY.to_bytes(), 1
+    blob = Record(version, 0, bytes(24), {"a": Entry(bytes(56), 7), "b": None}).seal(key)
+    for bit in range(8 * len(blob)):
+        data = bytearray(blob)
+        data[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(MedcryptError):
+            Record.open(key, version, bytes(data))
+    for other in (0, 2):
+        with pytest.raises(MedcryptError):
+            Record.open(key, other, blob)
+
+
 PARTS = st.sampled_from(
     [
         b"",

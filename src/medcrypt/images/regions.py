@@ -57,6 +57,7 @@ def encrypt_regions(
     bit_patterns: bool = False,
     bind_outside: bool = True,
     apart: Any = None,
+    out: NDArray[Any] | None = None,
 ) -> tuple[NDArray[Any], bytes]:
     """Encrypt regions of an image and leave a valid image of the same dtype and shape.
 
@@ -91,11 +92,14 @@ def encrypt_regions(
         Regions of this image that other keys encrypt, before or after, given as regions or as their sidecars. They are
         left out of what is authenticated here, so that each can be restored before the others. Regions under
         different keys must not overlap.
+    out
+        Write the image there: a C-contiguous array of the same dtype and shape that does not overlap ``array``, or
+        ``array`` itself. After an error it holds the image as it was, or what it held before.
 
     Returns
     -------
     array2 : ndarray
-        The image, C-contiguous, of the same dtype and shape.
+        The image, C-contiguous, of the same dtype and shape: ``out``, or a new array.
     sidecar : bytes
         What `decrypt_regions` needs. The outlines can be read in it, and where they lie can often be seen in the image
         itself: they do not hide where something was found.
@@ -144,13 +148,22 @@ def encrypt_regions(
     file_key = recipients.new_file_key()
     slot = recipients.make_slot(sidecar, 1, file_key, keys)
     secrets = _Secrets.derive(file_key, sidecar, bytes(context))
-    pixels = np.array(source, order="C")
+    pixels = _copied(source, out)
+    if out is not None and not _holds(
+        pixels, areas.inside, sidecar
+    ):  # before anything of the caller's is changed
+        raise ValueError(f"a pixel of the regions is outside of {lo} to {hi}")
     _encrypt(pixels, areas.inside, sidecar, secrets)
     return pixels, sidecar.header + slot + _tag(pixels, areas.covered, secrets)
 
 
 def decrypt_regions(
-    array: ArrayLike, sidecar: bytes | bytearray | memoryview, key: OpeningKey, context: bytes = b""
+    array: ArrayLike,
+    sidecar: bytes | bytearray | memoryview,
+    key: OpeningKey,
+    context: bytes = b"",
+    *,
+    out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Restore the regions that `encrypt_regions` encrypted.
 
@@ -164,6 +177,8 @@ def decrypt_regions(
         A `SecretKey`, `Identity` or `Passphrase` of one of the recipients.
     context
         What the regions were bound to.
+    out
+        As for `encrypt_regions`. Where it is ``array`` itself, nobody else may be writing to it.
 
     Returns
     -------
@@ -189,8 +204,10 @@ def decrypt_regions(
         raise AuthenticationError
     secrets = _Secrets.derive(file_key, header, bytes(context))
     # The copy is what is checked and what is decrypted: somebody else may be writing to the caller's array.
-    pixels = np.array(source, order="C")
+    pixels = _copied(source, out)
     if not hmac.compare_digest(tag, _tag(pixels, areas.covered, secrets)):
+        raise AuthenticationError
+    if out is not None and not _holds(pixels, areas.inside, header):
         raise AuthenticationError
     _decrypt(pixels, areas.inside, header, secrets)
     return pixels
@@ -246,6 +263,30 @@ def _decrypt(pixels: NDArray[Any], inside: Runs, sidecar: Sidecar, secrets: _Sec
             raise AuthenticationError
         shift.subtract(part, draws.take(part.size))
         words[block] = part
+
+
+def _holds(pixels: NDArray[Any], inside: Runs, sidecar: Sidecar) -> bool:
+    """Tell whether all pixels of the regions are in the range."""
+    words, shift = _as_words(pixels), Shift(sidecar.dtype.itemsize, sidecar.lo, sidecar.hi)
+    native = words.dtype.newbyteorder("=")
+    return all(shift.holds(words[block].astype(native, copy=False)) for block in inside.blocks(PIECE))
+
+
+def _copied(source: NDArray[Any], out: NDArray[Any] | None) -> NDArray[Any]:
+    """Return the pixels where they can be changed: in a copy, or in ``out``."""
+    if out is None:
+        return np.array(source, order="C")
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"out must be an array, not {type(out).__name__}")
+    if out.dtype.str != source.dtype.str or out.shape != source.shape:
+        raise ValueError("out must have the dtype and shape of the image")
+    if not (out.flags.c_contiguous and out.flags.writeable):
+        raise ValueError("out must be C-contiguous and writable")
+    if out is not source:
+        if np.shares_memory(out, source):
+            raise ValueError("out overlaps the image")
+        out[...] = source
+    return out
 
 
 def _cipher(sidecar: Sidecar, secrets: _Secrets) -> tuple[Shift, Draws]:
