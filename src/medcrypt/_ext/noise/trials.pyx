@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Trials of integer noise over arrays of words. The words, and what is drawn from them, are the caller's to wipe."""
+"""Trials of integer noise over arrays of words, which the caller wipes, as well as what is drawn."""
 
 cimport cython
 from cpython.buffer cimport PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
