@@ -27,6 +27,7 @@ from medcrypt.dp.events import (
     from_json,
     to_json,
 )
+from medcrypt.dp.filter import Filter
 
 __all__ = [
     "Accountant",
@@ -35,6 +36,7 @@ __all__ = [
     "DiscreteGaussian",
     "DiscreteLaplace",
     "Event",
+    "Filter",
     "Gaussian",
     "Laplace",
     "PoissonSampled",

@@ -41,7 +41,7 @@ from medcrypt.dp.events import (
     mechanisms,
 )
 
-__all__ = ["ORDERS", "curve", "delta", "divergence", "epsilon"]
+__all__ = ["ORDERS", "best_order", "curve", "delta", "divergence", "epsilon"]
 
 _Reals = NDArray[np.float64]
 
@@ -49,7 +49,7 @@ ORDERS: tuple[float, ...] = (
     *(1.0 + k / 16 for k in range(1, 16)),
     *(2.0 + k / 2 for k in range(16)),
     *(float(k) for k in range(10, 65)),
-    *(float(2**k) for k in range(7, 21)),
+    *(2.0 ** (k / 4) for k in range(25, 81)),
 )
 
 _SAFE = 1e-12
@@ -165,6 +165,39 @@ def epsilon(event: Event, delta: float) -> float:
     c = _best(at, counted)
     rough = max(at(c), 0.0)
     return min(rough, _exact_conversion(c, _total(counted, c), left, rough)) * (1.0 + _SAFE)
+
+
+def best_order(event: Event, delta: float) -> float:
+    """Return the order that converts an event best, for a `Filter` that will see much of it.
+
+    Parameters
+    ----------
+    event
+        The event, for instance all that is planned.
+    delta
+        In (0, 1).
+
+    Returns
+    -------
+    float
+        The order, above 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or outside its range.
+
+    Examples
+    --------
+    >>> from medcrypt import dp
+    >>> round(dp.renyi.best_order(dp.ZeroConcentratedDP(0.1), 1e-6))
+    12
+    """
+    counted, left = _without_atoms(event, _probability(delta))
+    if left <= 0.0:
+        raise ValueError("what reveals everything takes more than delta: no order converts the event")
+    log_delta = math.log(left)
+    return 1.0 + _best(lambda c: (_total(counted, c) + _log_factor(c) - log_delta) / c, counted)
 
 
 def delta(event: Event, epsilon: float) -> float:
