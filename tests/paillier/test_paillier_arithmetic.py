@@ -258,6 +258,27 @@ def test_the_published_example_decrypts():
     assert twin.decrypt(key, 4624) == 42
 
 
+@given(
+    root=st.sampled_from([77, *PRIMES[3:], 2**521 - 1]),
+    bases=st.lists(st.integers(min_value=0, max_value=2**1100), max_size=11),
+    exponent=st.integers(min_value=0, max_value=2**90 - 1),
+)
+def test_a_secret_power_is_the_power_whatever_the_length_it_is_written_in(root, bases, exponent):
+    group, expected = Group(root), [pow(x, exponent, root**2) for x in bases]
+    for width in (12, 13, 40):
+        assert group.secret_power(bases, exponent.to_bytes(width, "big")) == expected
+
+
+@given(
+    root=st.sampled_from([77, *PRIMES[3:], 2**521 - 1]),
+    base=st.integers(min_value=0, max_value=2**1100),
+    exponents=st.lists(st.integers(min_value=0, max_value=2**90 - 1), max_size=11),
+)
+def test_secret_powers_of_one_base_are_the_powers(root, base, exponents):
+    encoded = b"".join(e.to_bytes(12, "big") for e in exponents)
+    assert Group(root).secret_powers(base, encoded, 12) == [pow(base, e, root**2) for e in exponents]
+
+
 # What a call leaves in memory
 
 
