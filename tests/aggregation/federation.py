@@ -22,8 +22,8 @@ def identity(name: str) -> Identity:
 
 
 @functools.cache
-def threshold_key(parties: int = 3, threshold: int = 2) -> tuple[Any, list[Any]]:
-    return paillier.deal_threshold_key(parties, threshold, BITS, insecure=True)
+def threshold_key(parties: int = 3, threshold: int = 2, bits: int = BITS) -> tuple[Any, list[Any]]:
+    return paillier.deal_threshold_key(parties, threshold, bits, insecure=True)
 
 
 @functools.cache
@@ -64,6 +64,7 @@ def upload(plan: Any, public: Any, name: str, seed: int, weight: int | None = 1)
 
 def holder(plan: Any, key: Any, name: str, folder: Path) -> Any:
     """A key holder with a ledger in the folder, made if there is none yet."""
+    folder.mkdir(parents=True, exist_ok=True)
     path, fingerprint = folder / f"{name}.ledger", key.public.fingerprint
     ledger = (aggregation.Ledger if path.exists() else aggregation.Ledger.create)(path, name, fingerprint)
     return aggregation.HomomorphicHolder(plan, key, name, identity(name), ledger)

@@ -21,7 +21,7 @@ from medcrypt.aggregation.ledger import Ledger
 from medcrypt.aggregation.messages import MessageType, Signer, read_message
 from medcrypt.aggregation.openings import write_partial, write_whole
 from medcrypt.aggregation.plan import Plan
-from medcrypt.aggregation.uploads import Contributions, packing_of, read_request
+from medcrypt.aggregation.uploads import Contributions, read_request
 from medcrypt.errors import InvalidCiphertextError, ProtocolError
 from medcrypt.keys import Identity
 from medcrypt.paillier import KeyShare, PrivateKey
@@ -51,8 +51,8 @@ class HomomorphicHolder:
     TypeError
         If an argument has the wrong type.
     ValueError
-        If the plan pins no parties or does not know the holder, or the key is too short for the plan or has
-        too low a threshold.
+        If the plan pins no parties or does not know the holder, the key has too low a threshold, or the ledger
+        belongs to somebody else.
 
     Examples
     --------
@@ -94,7 +94,6 @@ class HomomorphicHolder:
             )
         if not hmac.compare_digest(ledger.owner, Ledger.owner_of(name, key.public.fingerprint)):
             raise ValueError("the ledger belongs to another holder or key")
-        packing_of(plan).slots(key.public.bits)
         self._signer = Signer(plan, name, identity)
         self._plan, self._key, self._ledger = plan, key, ledger
 

@@ -52,7 +52,7 @@ class HomomorphicClient:
     TypeError
         If the identity is missing.
     ValueError
-        If the plan does not know the client or pins another key for it, or the key is too short for the plan.
+        If the plan does not know the client or pins another key for it.
 
     Examples
     --------
@@ -74,7 +74,6 @@ class HomomorphicClient:
         self._signer = Signer(plan, name, identity)
         if plan.parties is not None and name not in plan.client_names:
             raise ValueError(f"{name!r} is not a client in this plan")
-        packing_of(plan).slots(public.bits)
         self._plan, self._public, self._done = plan, public, False
 
     @property
