@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medcrypt import Identity
 from medcrypt.aggregation import MaskingClient, MaskingServer, Plan, add_integers, quantise
+from medcrypt.errors import ProtocolError
 
 STEPS = (
     "share",
@@ -118,3 +119,14 @@ def coins(draw: Callable[[int], bytes]) -> Iterator[None]:
     """Replace the operating system's random bytes."""
     with mock.patch.object(os, "urandom", draw):
         yield
+
+
+def refused(call: Callable[[], object], *parties: str | None) -> bool:
+    """Make a call that may end in a `ProtocolError`, which has to name one of `parties`; return whether it did."""
+    try:
+        call()
+    except ProtocolError as error:
+        if error.party not in parties:
+            raise AssertionError(f"blamed {error.party!r}, expected one of {parties}") from error
+        return True
+    return False

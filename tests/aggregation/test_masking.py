@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from masking_rounds import IDENTITIES, STEPS, Rounds, federation
 
-from medcrypt.aggregation import MaskingClient, MaskingServer, MessageType, Plan, Signer, graph
+from medcrypt.aggregation import Ledger, MaskingClient, MaskingServer, MessageType, Plan, Signer, graph
 from medcrypt.aggregation.masking.agreement import KeyPair, check_public, commitment
 from medcrypt.aggregation.masking.bodies import Delivery, Reader, list_of, set_digest, set_of
 from medcrypt.aggregation.messages import read_message
@@ -191,6 +192,20 @@ def test_parties_play_only_their_own_roles() -> None:
     with pytest.raises(ProtocolError, match="only clients") as refused:
         rounds.server.receive(as_client.write(MessageType.KEYS, bytes(64)))
     assert refused.value.party == "server"
+
+
+def test_a_client_with_a_ledger_takes_part_in_a_round_once(tmp_path: Path) -> None:
+    plan, identities = federation(3, 2)
+    ledger = Ledger.create(tmp_path / "rounds", HOSPITAL[0], bytes(32))
+    MaskingClient(plan, HOSPITAL[0], identities[HOSPITAL[0]], ledger).advertise()
+    again = MaskingClient(
+        plan, HOSPITAL[0], identities[HOSPITAL[0]], Ledger(tmp_path / "rounds", HOSPITAL[0], bytes(32))
+    )
+    with pytest.raises(ProtocolError, match="has taken part") as refused:
+        again.advertise()
+    assert refused.value.party == HOSPITAL[0]
+    assert again._next == "left"
+    MaskingClient(plan.for_round(1), HOSPITAL[0], identities[HOSPITAL[0]], ledger).advertise()
 
 
 # ---- a server that lies -------------------------------------------------------------------------------

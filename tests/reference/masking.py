@@ -282,3 +282,26 @@ class Server:
                 total = [a - b for a, b in zip(total, mask, strict=True)]
         modulus = 1 << self.f.bits
         return [(value + modulus // 2) % modulus - modulus // 2 for value in total]
+
+
+STEPS = ("share", "upload", "confirm", "reveal")
+
+
+def transcript(
+    federation: Federation, purses: dict[str, bytes], integers: dict[str, list[int]], gone: dict[str, str]
+) -> tuple[list[bytes], list[int]]:
+    """Run everybody: all messages in order, and the sum. `gone` says which step a client does not reach."""
+    clients = {name: Client(federation, name, purses[name]) for name in federation.names}
+    server = Server(federation)
+    present = [name for name in clients if gone.get(name) != "advertise"]
+    sent = [clients[name].advertise() for name in present]
+    messages = list(sent)
+    closing = (server.roster, server.participants, server.uploaders, server.confirmations)
+    for step, close in zip(STEPS, closing, strict=True):
+        answers = close(sent)
+        messages += answers.values()
+        present = [name for name in present if gone.get(name) != step]
+        more = {name: (integers[name],) if step == "upload" else () for name in present}
+        sent = [getattr(clients[name], step)(answers[name], *more[name]) for name in present]
+        messages += sent
+    return messages, server.total(sent)

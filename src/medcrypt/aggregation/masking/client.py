@@ -1,6 +1,7 @@
 """A client of the masking protocol: one update, five messages, and what it refuses in between."""
 
 import functools
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import NoReturn, SupportsIndex
 
 from medcrypt._ext.aes import AesGcm
 from medcrypt.aggregation.graph import Graph
+from medcrypt.aggregation.ledger import Ledger
 from medcrypt.aggregation.masking.agreement import (
     KEY_BYTES,
     Agreed,
@@ -62,6 +64,9 @@ class MaskingClient:
         The client's name in the plan.
     identity
         Its private key.
+    ledger
+        Remembers durably that the client takes part in this round. Without one a program that is started again has to
+        see to that.
 
     Raises
     ------
@@ -92,7 +97,7 @@ class MaskingClient:
     array([ 0.75, -1.  ])
     """
 
-    def __init__(self, plan: Plan, name: str, identity: Identity) -> None:
+    def __init__(self, plan: Plan, name: str, identity: Identity, ledger: Ledger | None = None) -> None:
         self._graph = graph_of(plan)
         self._signer = Signer(plan, name, identity)
         number = self._graph.number(name)
@@ -102,6 +107,7 @@ class MaskingClient:
         self.name = name
         self._number = number
         self._neighbours = frozenset(self._graph.neighbours(number))
+        self._ledger = ledger
         self._next = "advertise"
         self._mask_pair: KeyPair | None = None
         self._channel_pair: KeyPair | None = None
@@ -123,13 +129,16 @@ class MaskingClient:
         Raises
         ------
         ProtocolError
-            If it was called before.
+            If it was called before, or the ledger knows the round.
         """
         self._expect("advertise")
         self._mask_pair, self._channel_pair = KeyPair(), KeyPair()
         self._seed = bytearray(os.urandom(KEY_BYTES))
+        publics = self._mask_pair.public + self._channel_pair.public
+        if self._ledger is not None:
+            self._claim(self._ledger, publics)
         self._next = "share"
-        return self._signer.write(MessageType.KEYS, self._mask_pair.public + self._channel_pair.public)
+        return self._signer.write(MessageType.KEYS, publics)
 
     def share(self, roster: bytes) -> bytes:
         """Share the secrets among the neighbours, each share encrypted for its holder.
@@ -278,6 +287,14 @@ class MaskingClient:
         return message
 
     # ---- order and refusals -------------------------------------------------------------------------
+
+    def _claim(self, ledger: Ledger, publics: bytes) -> None:
+        """Record the keys of this run: those of any other run of the same round are different."""
+        try:
+            ledger.claim(self.plan.digest, hashlib.sha256(publics).digest())
+        except ProtocolError:
+            self._leave("left")
+            raise ProtocolError("this client has taken part in the round before", self.name) from None
 
     def _expect(self, step: str) -> None:
         if self._next != step:
