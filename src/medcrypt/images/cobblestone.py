@@ -61,6 +61,7 @@ _HUGE_FROM = 1 << 22
 Buffer = bytes | bytearray | memoryview | NDArray[np.generic]
 Bytes = NDArray[np.uint8]
 _UINT8 = np.dtype(np.uint8)  # numpy has one object for it
+_BYTES = (bytes, bytearray, memoryview)
 
 
 def sealed_size(size: int) -> int:
@@ -487,8 +488,10 @@ def in_runs(
         part(0, chunks)
         return
     bounds = [chunks * number // parts for number in range(parts + 1)]
-    with ThreadPoolExecutor(parts) as pool:
-        running = [pool.submit(part, begin, end) for begin, end in itertools.pairwise(bounds)]
+    mine, *others = itertools.pairwise(bounds)
+    with ThreadPoolExecutor(len(others)) as pool:
+        running = [pool.submit(part, begin, end) for begin, end in others]
+        part(*mine)
     for done in running:
         done.result()
 
@@ -503,7 +506,7 @@ def _checked_salt(salt: bytes | None) -> bytes:
 
 
 def _checked_key(key: bytes) -> bytes:
-    if not isinstance(key, bytes | bytearray | memoryview):
+    if not isinstance(key, _BYTES):
         raise TypeError(f"the key must be bytes, not {type(key).__name__}")
     if len(key) != KEY_BYTES:
         raise ValueError(f"the key must be {KEY_BYTES} bytes, not {len(key)}")

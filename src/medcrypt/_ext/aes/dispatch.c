@@ -26,11 +26,15 @@ const struct gcm_kernels *gcm_kernels_of(const char *path) {
 gcm_key *gcm_key_new(const struct gcm_kernels *kernels, const uint8_t secret[GCM_KEY]) {
     gcm_key *key = allocate(sizeof *key);
     if (key == NULL) return NULL;
+    gcm_key_set(key, kernels, secret);
+    return key;
+}
+
+void gcm_key_set(gcm_key *key, const struct gcm_kernels *kernels, const uint8_t secret[GCM_KEY]) {
     memset(key, 0, sizeof *key);
     key->kernels = kernels;
     kernels->expand(key, secret);
     gcm_burn_stack();
-    return key;
 }
 
 void gcm_key_free(gcm_key *key) {

@@ -89,6 +89,9 @@ const struct gcm_kernels *gcm_kernels_of(const char *path);
 gcm_key *gcm_key_new(const struct gcm_kernels *kernels, const uint8_t secret[GCM_KEY]);
 void gcm_key_free(gcm_key *key);
 
+/* The same where the caller has the memory, and wipes it. */
+void gcm_key_set(gcm_key *key, const struct gcm_kernels *kernels, const uint8_t secret[GCM_KEY]);
+
 /* Ciphertext to message->dst and the tag to `tag`. */
 void gcm_seal(const gcm_key *key, const gcm_message *message, uint8_t tag[GCM_TAG]);
 

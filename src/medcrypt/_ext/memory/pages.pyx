@@ -12,8 +12,8 @@ cdef extern from "pages.h":
 def prefer_huge_pages(buffer):
     """Ask for huge pages under a buffer that has not been written to yet.
 
-    Writing to new memory for the first time costs a page fault for every 4 KiB, or for every 2 MiB. numpy asks
-    the same for its own large arrays. Source: Linux, madvise(2), MADV_HUGEPAGE; nothing happens elsewhere.
+    Writing to new memory costs a page fault for every 4 KiB, or for every 2 MiB. numpy asks
+    the same for its own large arrays. Source: Linux, madvise(2), MADV_HUGEPAGE; elsewhere nothing happens.
 
     Parameters
     ----------

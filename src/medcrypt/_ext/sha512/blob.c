@@ -45,36 +45,31 @@ size_t blob_size_of(size_t size) { return BLOB_HEAD + size + (size / BLOB_CHUNK 
 int blob_seal(const struct gcm_kernels *kernels, const hkdf_key *key, const uint8_t salt[BLOB_SALT],
               const uint8_t *context, size_t context_size, const uint8_t *data, size_t size, uint8_t *blob) {
     uint8_t keys[KEYS];
-    gcm_key *cipher = NULL;
-    if (derive(key, salt, context, context_size, keys)) cipher = gcm_key_new(kernels, keys);
-    if (cipher != NULL) {
-        gcm_chunks chunks = chunks_of(size, keys + GCM_KEY);
-        memcpy(blob, salt, BLOB_SALT);
-        memcpy(blob + BLOB_SALT, keys + GCM_KEY + GCM_NONCE, BLOB_COMMITMENT);
-        gcm_seal_chunks(cipher, &chunks, data, blob + BLOB_HEAD);
-    }
-    gcm_key_free(cipher);
+    gcm_key cipher;
+    if (!derive(key, salt, context, context_size, keys)) return 0;
+    gcm_key_set(&cipher, kernels, keys);
+    gcm_chunks chunks = chunks_of(size, keys + GCM_KEY);
+    memcpy(blob, salt, BLOB_SALT);
+    memcpy(blob + BLOB_SALT, keys + GCM_KEY + GCM_NONCE, BLOB_COMMITMENT);
+    gcm_seal_chunks(&cipher, &chunks, data, blob + BLOB_HEAD);
+    gcm_wipe(&cipher, sizeof cipher);
     sha512_wipe(keys, sizeof keys);
-    return cipher != NULL;
+    return 1;
 }
 
 int blob_open(const struct gcm_kernels *kernels, const hkdf_key *key, const uint8_t *context,
               size_t context_size, const uint8_t *blob, uint8_t *data, size_t size) {
     uint8_t keys[KEYS];
-    int result = -1;
-    if (derive(key, blob, context, context_size, keys)) {
-        if (!is_equal(keys + GCM_KEY + GCM_NONCE, blob + BLOB_SALT, BLOB_COMMITMENT)) {
-            result = 0;
-        } else {
-            gcm_key *cipher = gcm_key_new(kernels, keys);
-            if (cipher != NULL) {
-                gcm_chunks chunks = chunks_of(size, keys + GCM_KEY);
-                result = gcm_open_chunks(cipher, &chunks, blob + BLOB_HEAD, data);
-                if (!result) sha512_wipe(data, size); /* the chunks after the bad one, too */
-                gcm_key_free(cipher);
-            }
-        }
+    gcm_key cipher;
+    if (!derive(key, blob, context, context_size, keys)) return -1;
+    int authentic = is_equal(keys + GCM_KEY + GCM_NONCE, blob + BLOB_SALT, BLOB_COMMITMENT);
+    if (authentic) {
+        gcm_key_set(&cipher, kernels, keys);
+        gcm_chunks chunks = chunks_of(size, keys + GCM_KEY);
+        authentic = gcm_open_chunks(&cipher, &chunks, blob + BLOB_HEAD, data);
+        if (!authentic) gcm_wipe(data, size); /* the chunks after the bad one, too */
+        gcm_wipe(&cipher, sizeof cipher);
     }
     sha512_wipe(keys, sizeof keys);
-    return result;
+    return authentic;
 }
