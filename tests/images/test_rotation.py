@@ -3,12 +3,13 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medcrypt import AuthenticationError, Identity, MedcryptError, Passphrase, SecretKey, images
-from medcrypt.images import archive, rewrapping
+from medcrypt.images import archive, rewrapping, rotation
 from medcrypt.images.sealed_files import JOURNAL, MANIFEST, open_file, seal_bytes
 
 OLD, NEW, OTHER = (SecretKey(bytes([number]) * 32) for number in range(3))
@@ -128,6 +129,25 @@ def test_nobody_signs_what_somebody_else_has_made(tmp_path):
         images.verify_many(sealed, NEW, sender=ALICE.recipient)
     with pytest.raises(ValueError, match="contradict"):
         images.rotate(sealed, NEW, OLD, reencrypted=True, sender=BOB.recipient, any_sender=True)
+
+
+def test_an_interrupted_change_of_signers_goes_on_under_the_same_key(tmp_path):
+    sealed = make(tmp_path, signer=BOB)
+    rotate = {"reencrypted": True, "signer": ALICE, "sender": BOB.recipient}
+    outcomes = rotation.rotating(sealed, OLD, [OLD], **rotate)
+    next(outcomes)
+    outcomes.close()
+    assert len(images.rotate(sealed, OLD, [OLD], **rotate)) == 5
+    images.verify_many(sealed, OLD, sender=ALICE.recipient)
+    forged = sealed_files(sealed)[0]  # says that Alice signed it
+    images.save(
+        forged, np.zeros(3, np.uint8), OLD, metadata={"content": "file"}, signer=ALICE, overwrite=True
+    )
+    data = bytearray(forged.read_bytes())
+    data[-1] ^= 1
+    forged.write_bytes(data)
+    with pytest.raises(ExceptionGroup, match="2 of 5"):
+        images.rotate(sealed, OLD, [OLD], **rotate)
 
 
 def test_an_unfinished_archive_is_not_rotated(tmp_path):

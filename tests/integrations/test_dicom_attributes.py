@@ -267,6 +267,16 @@ def test_each_of_several_holders_opens_and_nobody_else() -> None:
             dicom.decrypt_attributes(hidden, pair, sender=SIGNER.recipient)
 
 
+@pytest.mark.parametrize("noise", [b"", b"noise", bytes(40), b"\xff" * 99, bytes(range(256))])
+def test_a_wrong_private_key_whose_noise_has_the_right_padding_is_not_authentic(
+    monkeypatch: pytest.MonkeyPatch, noise: bytes
+) -> None:
+    hidden = dicom.encrypt_attributes(CT, samples.holder()[1], NAMES, signer=SIGNER)
+    monkeypatch.setattr(cms, "open_envelope", lambda *_: noise)  # as happens by chance, once in 256 times
+    with pytest.raises(AuthenticationError):
+        dicom.decrypt_attributes(hidden, samples.holder(), sender=SIGNER.recipient)
+
+
 def test_wrong_medcrypt_key_context_or_sender_is_refused() -> None:
     reader = Identity.generate()
     hidden = dicom.encrypt_attributes(CT, [KEY, reader.recipient], NAMES, signer=SIGNER, context=b"7")

@@ -66,7 +66,8 @@ def rotate(
         holder is no longer trusted. Otherwise only the recipients change, as `rewrap` does.
     context, sender, signer, any_sender
         As for `reencrypt`; only used where the pixels are encrypted anew. There, files that are signed need a signer,
-        and the files and the manifest have to be the signer's own unless a ``sender`` or ``any_sender`` is given.
+        and files and manifest have to be the signer's own, or those of the ``sender`` where one is given, unless
+        ``any_sender`` is.
 
     Returns
     -------
@@ -143,7 +144,8 @@ def rotating(
         if not reencrypted:
             rewrap(path, opener, keys)
             return path
-        manifest = Manifest.load(folder, opener, context=context, sender=sender)
+        expected = _expected(path, sender, signer)
+        manifest = Manifest.load(folder, opener, context=context, sender=expected)
         if signer is None and inspect(path).signer is not None:
             raise ValueError("the manifest is signed: give a signer for the new one")
         entries = {source: _as_on_disk(folder, entry) for source, entry in manifest.entries.items()}
@@ -186,10 +188,20 @@ def rotate_file(
     if opener is None:
         return False
     if reencrypted:
-        reencrypt(path, opener, new, context=context, sender=sender, signer=signer, any_sender=any_sender)
+        expected = _expected(path, sender, signer)
+        reencrypt(path, opener, new, context=context, sender=expected, signer=signer, any_sender=any_sender)
     else:
         rewrap(path, opener, new)
     return True
+
+
+def _expected(path: Path, sender: Recipient | None, signer: Identity | None) -> Recipient | None:
+    """Return who has to have signed a file: the signer where it says so, as an interrupted call leaves it."""
+    if sender is not None and signer is not None:
+        own = signer.recipient
+        if inspect(path).signer == own.verifying_key.hex():
+            return own
+    return sender
 
 
 def _opener(
