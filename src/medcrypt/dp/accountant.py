@@ -8,18 +8,23 @@ from typing import Any, Self
 from medcrypt.dp.cumulants import Cumulant, GaussianCumulant, LaplaceCumulant, SampledGaussianCumulant
 from medcrypt.dp.events import (
     RELATIONS,
+    Composed,
     Event,
     Gaussian,
     Laplace,
     PoissonSampled,
+    Repeated,
     ZeroConcentratedDP,
+    _at_least,
     _natural,
+    _not_negative,
     _real,
     from_json,
     mechanisms,
     to_json,
     why_refused,
 )
+from medcrypt.dp.tradeoff import chained_epsilon, least_type_two_error, of_a_group
 from medcrypt.dp.transform import Loss
 
 __all__ = ["Accountant"]
@@ -263,6 +268,117 @@ class Accountant:
             return 0.0, max(_at_most_one(loss.chernoff_log_delta(epsilon)) for loss in losses)
         bounds = [loss.log_delta_bounds(epsilon) for loss in losses]
         return max(math.exp(min(lo, 0.0)) for lo, _ in bounds), max(_at_most_one(hi) for _, hi in bounds)
+
+    def would_exceed(self, event: Event, *, epsilon: float, delta: float, count: int = 1) -> bool:
+        """Tell whether composing an event would make epsilon at ``delta`` exceed a limit.
+
+        This is **not a filter**: it helps to plan, but a sequence whose next event, or whose end, depends on
+        earlier outputs is outside what the accountant proves. Use `Filter` for that.
+
+        Parameters
+        ----------
+        event, count
+            As for `compose`; the accountant is not changed.
+        epsilon
+            The limit, >= 0.
+        delta
+            In [0, 1).
+
+        Returns
+        -------
+        bool
+            True if the upper bound would be above the limit.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of the wrong type, outside its range, or the event is refused.
+
+        Examples
+        --------
+        >>> from medcrypt import dp
+        >>> accountant = dp.Accountant().compose(dp.Gaussian(5.0), 10)
+        >>> accountant.would_exceed(dp.Gaussian(5.0), epsilon=3.0, delta=1e-5, count=20)
+        True
+        """
+        limit = _not_negative("epsilon", epsilon)
+        grown = Accountant(self._neighbors)
+        grown._events = list(self._events)
+        return grown.compose(event, count).epsilon(delta) > limit
+
+    def tradeoff(self, alpha: float) -> float:
+        """Return a lower bound on the type II error of every test for one record's presence at level alpha.
+
+        Whoever sees all outputs and guesses whether the record is there, saying falsely "yes" with probability
+        at most alpha, says falsely "no" with at least this probability (Dong, Roth and Su 2022). It follows
+        from the curve delta(epsilon), of the worse direction.
+
+        Parameters
+        ----------
+        alpha
+            Level in [0, 1].
+
+        Returns
+        -------
+        float
+            The bound, in [0, 1 - alpha].
+
+        Raises
+        ------
+        TypeError, ValueError
+            If alpha is no number in [0, 1].
+
+        Examples
+        --------
+        >>> from medcrypt import dp
+        >>> round(dp.Accountant().compose(dp.Gaussian(1.0)).tradeoff(0.05), 6)
+        0.740489
+        """
+        alpha = _real("alpha", alpha)
+        if not 0.0 <= alpha <= 1.0:
+            raise ValueError(f"alpha must lie in [0, 1], not {alpha}")
+        return least_type_two_error(self.delta, self.epsilon, alpha)
+
+    def group_epsilon(self, size: int, delta: float) -> float:
+        """Return an upper bound on epsilon at ``delta`` for data sets that differ in up to ``size`` records.
+
+        One patient may own several records. Where every event is plain noise, or known by a pure epsilon or
+        by zCDP, the sensitivity is scaled and the answer as exact as for one record. Otherwise the neighbouring
+        relation is composed with itself: if delta(eps) is the curve for one record, groups of k have (k eps,
+        delta(eps) (e^(k eps) - 1)/(e^eps - 1)). It is never sound to multiply epsilon and keep delta.
+
+        Parameters
+        ----------
+        size
+            Number of records, >= 1.
+        delta
+            In (0, 1).
+
+        Returns
+        -------
+        float
+            The bound; infinite where the chain proves nothing.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of the wrong type or outside its range.
+
+        Examples
+        --------
+        >>> from medcrypt import dp
+        >>> accountant = dp.Accountant().compose(dp.Gaussian(10.0))
+        >>> three = dp.Accountant().compose(dp.Gaussian(10.0 / 3.0))
+        >>> abs(accountant.group_epsilon(3, 1e-5) - three.epsilon(1e-5)) < 1e-9
+        True
+        """
+        size, delta = _at_least(1, "size", size), _real("delta", delta)
+        if not 0.0 < delta < 1.0:
+            raise ValueError(f"delta must lie in (0, 1), not {delta}")
+        scaled = of_a_group(Composed(tuple(Repeated(*entry) for entry in self._events)), size)
+        if scaled is not None:
+            return Accountant(self._neighbors).compose(scaled).epsilon(delta)
+        return chained_epsilon(self.delta, self.epsilon, size, delta)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the accountant's state in JSON types.
