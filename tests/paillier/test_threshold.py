@@ -32,7 +32,7 @@ from medcrypt.paillier import (
     generate_keypair,
     sift,
 )
-from medcrypt.paillier.threshold import VerificationKeys, equality, sharing
+from medcrypt.paillier.threshold import VerificationKeys, combine_verified, equality, sharing
 from medcrypt.paillier.threshold.combining import _interpolate
 from medcrypt.paillier.threshold.lagrange import weights_at_zero
 from medcrypt.paillier.threshold.partial import digest_of, statement_of
@@ -391,6 +391,15 @@ def test_a_party_that_comes_twice_is_named(safe_private, shares, total, parts):
         combine(total, twice, robust=True)
     robust = combine_integers(total, [*twice, parts[2]], robust=True)
     assert (robust == expected_of(safe_private, total)).all()
+
+
+def test_verified_parts_are_combined_without_another_look_but_not_twice(safe_private, total, parts):
+    assert (combine_verified(total, parts[1:4]) == expected_of(safe_private, total)).all()
+    for wrong in ([parts[0], parts[1], parts[0]], [*parts[:3], parts[2]]):
+        with pytest.raises(ProtocolError, match="a second"):
+            combine_verified(total, wrong)
+    with pytest.raises(ProtocolError, match="decrypt together"):
+        combine_verified(total, parts[:2])
 
 
 def test_a_wrong_part_does_not_shut_out_the_right_one_of_its_party(safe_private, shares, total, parts):

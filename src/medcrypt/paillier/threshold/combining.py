@@ -141,7 +141,8 @@ def combine_verified(
     TypeError, InvalidCiphertextError
         As for `combine`.
     ProtocolError
-        If fewer than `threshold` are there, or they do not belong together.
+        If fewer than `threshold` are there, or they do not belong together; or naming a party that comes twice or
+        under another key.
 
     Examples
     --------
@@ -153,6 +154,8 @@ def combine_verified(
     array([ 1, -2])
     """
     key = _key_of(total, public)
+    for i, part in enumerate(good):
+        _check(part, key, {other.party for other in good[:i]})
     if len(good) < key.threshold:
         raise ProtocolError(
             f"{key.threshold} parties decrypt together; there are good partial decryptions of {len(good)}"
