@@ -366,6 +366,17 @@ def test_a_response_that_is_longer_than_any_honest_one_is_refused(safe_private):
         PartialDecryption.from_bytes(sent, public)
 
 
+def test_responses_are_masked_by_256_bits_more_than_the_witness(monkeypatch, public, shares, total):
+    """128 for the challenge that multiplies the witness, 128 for the statistical distance."""
+    asked, draw = [], equality.random_exponents
+    monkeypatch.setattr(equality, "random_exponents", lambda bits, n: asked.append(bits) or draw(bits, n))
+    first, second = (shares[0].partial_decrypt(total)._proof for _ in range(2))
+    longest = (public.delta * (1 << public.share_bits) - 1).bit_length()
+    assert asked == [longest + 256] * 2
+    assert first.challenge != second.challenge
+    assert first.response != second.response
+
+
 def test_combine_names_the_cheater_or_goes_on_without(safe_private, shares, total, parts):
     expected = expected_of(safe_private, total)
     bad = proved(shares[1], total, [4, *list(parts[1].residues)[1:]])
@@ -598,6 +609,6 @@ def test_a_wiped_share_is_gone(public, shares):
     assert not any(buffer)
 
 
-def test_shares_of_an_aggregate_are_as_long_whatever_they_are(public, shares):
+def test_shares_and_exponents_have_one_length_whatever_they_are(public, shares):
     assert {len(share.to_bytes()) for share in shares} == {38 + 128}
     assert {len(share._exponent(2 * public.delta)) for share in shares} == {129}

@@ -35,7 +35,7 @@ from medcrypt.paillier.threshold.generation.candidates import (
     promising,
 )
 from medcrypt.paillier.threshold.lagrange import weights_at_zero
-from medcrypt.paillier.threshold.lengths import Lengths
+from medcrypt.paillier.threshold.lengths import Lengths, dealerless_share_bits
 
 PACKING = Packing(clip=1.0, bits=16, max_terms=4)
 
@@ -336,6 +336,22 @@ def test_shares_over_the_integers_lie_on_one_polynomial_and_are_positive(parties
     assert all(share >= 1 << 100 for share in dealt)
 
 
+@pytest.mark.parametrize(("parties", "threshold"), [(3, 2), (3, 3), (5, 3), (20, 2), (20, 20), (255, 128)])
+def test_shares_are_positive_and_fit_their_bytes_whatever_was_drawn(parties, threshold):
+    bits = 2048
+    lengths, delta = Lengths.of(bits, parties, threshold), math.factorial(parties)
+    coefficients = [1 << lengths.coefficient, (2 << lengths.coefficient) - 1]
+    # The shares of R at 1 and at the last party, all coefficients least or greatest, and R itself as well.
+    least, most = (
+        parties * (delta * mask + sum(a * i**k for k in range(1, threshold)))
+        for a, i, mask in zip(coefficients, (1, parties), (0, (1 << lengths.mask) - 1), strict=True)
+    )
+    totient_beta = parties << bits + lengths.beta
+    n_least, n_most = 1 << bits - 1, 1 << bits
+    assert n_least * least > delta * totient_beta  # for R = 0: what is taken off is D phi beta
+    assert n_most * most < 1 << dealerless_share_bits(bits, parties, threshold)
+
+
 # --- candidates ---------------------------------------------------------------------------------------
 
 
@@ -364,12 +380,13 @@ def test_products_of_two_blum_primes_pass_the_biprimality_test(parties):
 
 
 def test_other_products_fail_the_biprimality_test():
-    a, b, c = (random_blum_prime(40) for _ in range(3))
-    d = next(x for x in range(1 << 40 | 1, 1 << 41, 4) if is_probable_prime(x))  # 1 modulo 4
-    for p, q in permutations((a * b * c, c), 2):
+    a, b, c, d = (random_blum_prime(40) for _ in range(4))
+    e = next(x for x in range(1 << 39 | 1, 1 << 40, 4) if is_probable_prime(x))  # 1 modulo 4
+    for p, q in permutations((a * b * c, random_blum_prime(120)), 2):
         assert not passes(p, q)
-    assert not passes(d * a, d * b)  # both 3 modulo 4, neither prime
-    assert not passes(561 * 7, a)
+    assert not passes(a * b * c, a * b * d)
+    assert not passes(e * a, e * b)  # both 3 modulo 4, neither prime
+    assert not passes(561 * 7, 4079)  # 561 is a Carmichael number
 
 
 def test_a_wrong_n_passes_for_half_of_the_bases_at_most():

@@ -61,9 +61,12 @@ class Candidate:
         return (n + 1 if self.party == 1 else 0) - self.sum
 
     def powers(self, bases: Sequence[int], n: int) -> list[int]:
-        """Return this party's power of every base, in constant time in p_i and q_i."""
-        exponent = abs(self.totient_part(n)) // 4
-        return powers(bases, exponent, n, width=octet_length(n))
+        """Return this party's power of every base, in constant time in p_i and q_i.
+
+        The first party's exponent is as long as n, the others' are half as long.
+        """
+        exponent, bits = abs(self.totient_part(n)) // 4, n.bit_length()
+        return powers(bases, exponent, n, width=-(-(bits if self.party == 1 else bits // 2) // 8))
 
 
 def _draw_part(party: int, parties: int, half: int) -> int:
