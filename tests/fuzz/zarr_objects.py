@@ -15,7 +15,6 @@ PLAIN = bytes(range(100))
 
 # The first byte says which of the three the rest is.
 HEADER, RECORD, CHUNK = b"\0", b"\1", b"\2"
-register_key(KEY)
 
 
 def record(changes: dict[str, Entry | None]) -> bytes:
@@ -25,7 +24,8 @@ def record(changes: dict[str, Entry | None]) -> bytes:
 
 
 def seeds() -> list[bytes]:
-    chunk = encrypt_chunk(KEY.fingerprint.hex(), "", cobblestone.as_bytes(PLAIN)).tobytes()
+    with register_key(KEY):
+        chunk = encrypt_chunk(KEY.fingerprint.hex(), "", cobblestone.as_bytes(PLAIN)).tobytes()
     headers = [HEADER + header.to_bytes() for header in HEADERS]
     return [*headers, RECORD + record({}), RECORD + record(CHANGES), CHUNK + chunk]
 
@@ -45,7 +45,8 @@ def parse(data: bytes) -> None:
         if found.base <= 1 and record_again(found) != content:
             raise RuntimeError("two encodings of one record")
     elif kind == CHUNK:
-        plain = decrypt_chunk(KEY.fingerprint.hex(), "", cobblestone.as_bytes(content))
+        with register_key(KEY):
+            plain = decrypt_chunk(KEY.fingerprint.hex(), "", cobblestone.as_bytes(content))
         if plain.tobytes() != PLAIN:
             raise RuntimeError("a chunk opened that was never made")
 

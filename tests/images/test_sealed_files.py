@@ -164,6 +164,19 @@ def test_a_stored_name_never_leads_out(filename: str, folder: str) -> None:
     assert target.is_relative_to(root)
 
 
+def test_nothing_is_sealed_through_a_link_in_the_output_folder(tmp_path):
+    (tmp_path / "in" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "in" / "a" / "b" / "x").write_bytes(b"x")
+    (tmp_path / "in" / "y").write_bytes(b"y")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere" / "b").mkdir(parents=True)
+    (tmp_path / "out" / "a").symlink_to(tmp_path / "elsewhere")
+    outcomes = list(files.seal_folder(tmp_path / "in", KEY, tmp_path / "out"))
+    errors = {outcome.source.name: type(outcome.error) for outcome in outcomes}
+    assert errors == {"y": type(None), "x": OSError}
+    assert not list((tmp_path / "elsewhere" / "b").iterdir())
+
+
 def test_a_link_in_the_output_folder_is_no_way_out(tmp_path: Path) -> None:
     (tmp_path / "sealed").mkdir()
     (tmp_path / "sealed" / "x.mcrypt").write_bytes(hostile(filename="evil", folder="link"))

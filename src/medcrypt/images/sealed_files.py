@@ -755,9 +755,9 @@ def walk(folder: Path) -> Iterator[tuple[Path, Exception | None]]:
 
 def refuse_links(folder: Path, path: Path) -> None:
     """Raise ``OSError`` if a folder between ``folder`` and ``path`` is a link: what is written would lie elsewhere."""
-    while (path := path.parent) != folder:
-        if path.is_symlink():
-            raise link_error(path)
+    for below in list(path.relative_to(folder).parents)[:-1]:
+        if (folder / below).is_symlink():
+            raise link_error(folder / below)
 
 
 def link_error(path: Path) -> OSError:

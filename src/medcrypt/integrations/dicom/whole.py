@@ -332,6 +332,9 @@ def unseal_folder(
 ) -> list[Path]:
     """Open every sealed DICOM file below a folder, and give each its name and folders back.
 
+    A file that somebody took away is not missed, whoever signed the others: that takes a manifest, as those folders
+    have that `medcrypt.images.encrypt_many` makes, and `medcrypt.images.decrypt_many`, which looks at it.
+
     Parameters
     ----------
     folder, out
