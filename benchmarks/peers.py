@@ -22,6 +22,7 @@ PEERS = (
     "numpy",
     "pycryptodome",
     "cryptography",
+    "zarr",
     "phe",
     "gmpy2",
     "pypaillier",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from medcrypt import durable
 from medcrypt.durable import new_file
 
 
@@ -134,6 +135,23 @@ def test_permissions_can_be_asked_for_whatever_the_umask(tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o664
+
+
+def test_a_file_system_without_permissions_is_no_obstacle(tmp_path, monkeypatch):
+    create = durable._create
+
+    def same_for_all(path: Path, mode: int) -> int:
+        return create(path, 0o644)
+
+    def refused(*_: object) -> None:
+        raise PermissionError("no permissions here")
+
+    monkeypatch.setattr(durable, "_create", same_for_all)
+    monkeypatch.setattr(os, "fchmod", refused)
+    with new_file(tmp_path / "a") as file:
+        file.write(b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"
+    assert names(tmp_path) == ["a"]
 
 
 def no_links(*_: object) -> None:

@@ -79,8 +79,7 @@ def new_file(
         with os.fdopen(descriptor, "w+b") as file:
             yield file
             file.flush()
-            if hasattr(os, "fchmod"):
-                os.fchmod(descriptor, granted)
+            _grant(descriptor, granted)
             os.fsync(descriptor)
         _give_name(temporary, path, overwrite=overwrite)
     except BaseException:
@@ -93,6 +92,12 @@ def new_file(
 def _create(path: Path, mode: int) -> int:
     """Create a file that must not exist, and return its descriptor."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+
+
+def _grant(descriptor: int, mode: int) -> None:
+    """Give a file its permission bits; file systems without such show all files the same, and may refuse."""
+    if hasattr(os, "fchmod") and stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
+        os.fchmod(descriptor, mode)
 
 
 def _granted(folder: Path, mode: int) -> int:
