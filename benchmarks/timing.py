@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medcrypt._ext import bignum, cpu
+from medcrypt.aggregation import shamir
 
 SUSPICIOUS, CERTAIN = 4.5, 10.0
 BITS = 1024  # long enough for several blocks of digits, short enough for many timings
@@ -55,10 +56,11 @@ def main() -> int:
     parser.add_argument("--path", choices=[*cpu.paths(), *bignum.kernels()], help="one kernel only")
     arguments = parser.parse_args()
     paths = [arguments.path] if arguments.path else list(bignum.kernels())
+    named = {f"{path}: {name}": each for path in paths for name, each in experiments(path).items()}
+    named |= sharing_experiments()
     verdicts = [
-        measure(f"{path}: {name}", experiment, arguments.timings)
-        for path in paths
-        for name, experiment in experiments(path).items()
+        measure(name, experiment, arguments.timings)
+        for name, experiment in named.items()
         if arguments.only in name
     ]
     return int(any(verdict.t > CERTAIN for verdict in verdicts if "control" not in verdict.name))
@@ -118,6 +120,24 @@ def experiments(path: str) -> dict[str, Experiment]:
         "leaving Montgomery's form, 1 or random residues": leaving,
         "power modulo a sparse or a random prime's size": modulus,
         "control, public exponent 0 or random (must differ)": public_exponent,
+    }
+
+
+def sharing_experiments() -> dict[str, Experiment]:
+    """List those of secret sharing, which is whole-array arithmetic by numpy."""
+    points, threshold = range(1, 48), 27
+
+    def sharing(fixed: bool) -> Prepared:
+        secret = bytes(64) if fixed else os.urandom(64)
+        return lambda: shamir.split(secret, points, threshold)
+
+    def interpolating(fixed: bool) -> Prepared:
+        shares = [bytes(32) if fixed else os.urandom(32) for _ in range(threshold)]
+        return lambda: shamir.combine([points[:threshold]], [shares])
+
+    return {
+        "shares of a secret, 0 or random": sharing,
+        "interpolation of shares, 0 or random": interpolating,
     }
 
 

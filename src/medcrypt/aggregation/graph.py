@@ -28,9 +28,12 @@ that one hides both sums until it too is opened: only the sum of all honest clie
 curious, and k is the smallest for which t exceeds the curious among any k neighbours and no k/2 places in a row
 hold only curious and missing clients.
 
-The agreed set is signed by witnesses: everybody in the complete graph, else the first w places of the ring. Any
-quorum of signatures holds more than half of the honest witnesses, 2 quorum > w + most(n, c, w), so there are never two
-agreed sets; and a quorum of the witnesses is still there but with probability 2^-40.
+The agreed set is signed by witnesses: everybody in the complete graph, else the first w places of the ring. With
+2 quorum > w + most(n, c, w) any two quorums have an honest witness in common, who signs once: there are never two agreed
+sets. And a quorum of the witnesses is still there but with probability 2^-40.
+
+That colluders have nothing to do with the order is an assumption about how the plan came about: see
+`docs/explanation/masking.md`.
 """
 
 import functools
@@ -82,7 +85,6 @@ class Graph:
 
     Examples
     --------
-    >>> keys = {f"hospital {i}": bytes(31) + bytes([9 + i]) for i in range(3)}
     >>> from medcrypt import Identity
     >>> keys = {f"hospital {i}": Identity.generate().recipient for i in range(3)}
     >>> plan = Plan(clients=3, threshold=2, clip=1.0, bits=8, shapes={"w": (3,)}, parties=keys)
