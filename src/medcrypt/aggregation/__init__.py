@@ -5,6 +5,8 @@ A `Plan` says what is added up and by whom; everybody has the same one. `quantis
 
 The homomorphic back-end: a `HomomorphicClient` uploads once, a `HomomorphicServer` adds what it cannot read,
 and each `HomomorphicHolder` of a key (share) helps to open one sum a round, which its `Ledger` remembers.
+
+`simulate` plays a round out in one process, dropouts and cheaters included, and says what it cost.
 """
 
 from medcrypt.aggregation.holder import HomomorphicHolder
@@ -14,9 +16,11 @@ from medcrypt.aggregation.masking import MaskingClient, MaskingServer
 from medcrypt.aggregation.messages import Message, MessageType, Signer, read_message
 from medcrypt.aggregation.plan import NoisePlan, Plan
 from medcrypt.aggregation.quantisation import Aggregate, add_integers, quantise, reduce
+from medcrypt.aggregation.simulation import Federation, Report, simulate
 
 __all__ = [
     "Aggregate",
+    "Federation",
     "HomomorphicClient",
     "HomomorphicHolder",
     "HomomorphicServer",
@@ -27,9 +31,11 @@ __all__ = [
     "MessageType",
     "NoisePlan",
     "Plan",
+    "Report",
     "Signer",
     "add_integers",
     "quantise",
     "read_message",
     "reduce",
+    "simulate",
 ]

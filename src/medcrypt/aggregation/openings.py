@@ -155,6 +155,8 @@ def _read_part(
     try:
         part = PartialDecryption.from_bytes(payload, public)
         part.verify(total, context=digest)
-    except (FormatError, InvalidCiphertextError, ProtocolError) as error:
+    except (FormatError, InvalidCiphertextError) as error:
         raise ProtocolError(str(error), sender) from error
+    except ProtocolError as error:  # names the number of the share; the signer is who sent it
+        raise ProtocolError(str(error).removeprefix(f"{error.party}: "), sender) from error
     return part

@@ -1,6 +1,7 @@
 """The command line.
 
-``medcrypt keygen | encrypt | decrypt | inspect | verify | recipients | rotate | budget | doctor | demo``
+``medcrypt keygen | encrypt | decrypt | inspect | verify | recipients | rotate | budget | simulate |
+doctor | demo``
 
 One file for each command: ``add_parser(subparsers)`` declares it, ``run(args)`` does it and returns the exit
 code. What is heavy is imported in ``run``, so that ``medcrypt --help`` answers at once.
@@ -38,6 +39,7 @@ _COMMANDS = (
     "recipients",
     "rotate",
     "budget",
+    "simulate",
     "doctor",
     "demo",
 )
