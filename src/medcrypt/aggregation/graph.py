@@ -29,8 +29,8 @@ curious, and k is the smallest for which t exceeds the curious among any k neigh
 hold only curious and missing clients.
 
 The agreed set is signed by witnesses: everybody in the complete graph, else the first w places of the ring. With
-2 quorum > w + most(n, c, w) any two quorums have an honest witness in common, who signs once: there are never two agreed
-sets. And a quorum of the witnesses is still there but with probability 2^-40.
+2 quorum > w + most(n, c, w) any two quorums have an honest witness in common, who signs once: there are never two
+agreed sets. And a quorum of the witnesses is still there but with probability 2^-40.
 
 That colluders have nothing to do with the order is an assumption about how the plan came about: see
 `docs/explanation/masking.md`.

@@ -53,8 +53,8 @@ class MaskingClient:
     A message that is not what it should be is refused with a `ProtocolError`. If the server signed it, the client also
     leaves the round and wipes its secrets: it cannot be brought to answer a second version.
 
-    Secrets are kept in buffers that are wiped after `reveal`, on leaving, and when the client is collected. Keys derived
-    from them pass through Python bytes, which nobody can wipe.
+    Secrets are kept in buffers that are wiped after `reveal`, on leaving, and when the client is collected. Keys
+    derived from them pass through Python bytes, which nobody can wipe.
 
     A client takes part in a round once. Two runs of one plan with the same update and different dropouts would
     tell their difference apart: start another round with `Plan.for_round`.
