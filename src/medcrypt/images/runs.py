@@ -114,7 +114,8 @@ def of_bounds(shape: Sequence[int], bounds: Sequence[tuple[int, int]]) -> Runs:
 def of_mask(mask: NDArray[np.bool_]) -> Runs:
     """Return the pixels where a mask is True."""
     flat = mask.ravel()
-    turns = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    turns = np.flatnonzero(flat[1:] != flat[:-1])
+    turns += 1
     if flat.size and flat[0]:
         turns = np.append(0, turns)
     if flat.size and flat[-1]:
