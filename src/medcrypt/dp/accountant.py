@@ -3,17 +3,18 @@
 import json
 import math
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Self
 
-from medcrypt.dp.cumulants import Cumulant, GaussianCumulant, LaplaceCumulant, SampledGaussianCumulant
+from medcrypt.dp import renyi
+from medcrypt.dp.composition import Composition
 from medcrypt.dp.events import (
     RELATIONS,
     Composed,
     Event,
-    Gaussian,
-    Laplace,
-    PoissonSampled,
+    RenyiCurve,
     Repeated,
+    SampledWithoutReplacement,
     ZeroConcentratedDP,
     _at_least,
     _natural,
@@ -24,10 +25,12 @@ from medcrypt.dp.events import (
     to_json,
     why_refused,
 )
+from medcrypt.dp.losses import Loss, pair
 from medcrypt.dp.tradeoff import chained_epsilon, least_type_two_error, of_a_group
-from medcrypt.dp.transform import Loss
 
 __all__ = ["Accountant"]
+
+_LEAST_LOG_DELTA = -750.0  # below the least positive double
 
 
 class Accountant:
@@ -68,6 +71,7 @@ class Accountant:
             raise ValueError(f"neighbors must be one of {RELATIONS}, not {neighbors!r}")
         self._neighbors = neighbors
         self._events: list[tuple[Event, int]] = []
+        self._prepared: tuple[Any, list[Event], list[Composition]] | None = None
 
     def __repr__(self) -> str:
         return f"Accountant(neighbors={self._neighbors!r}, events={self._events!r})"
@@ -181,15 +185,13 @@ class Accountant:
         return self.delta_bounds(epsilon)[1]
 
     def epsilon_bounds(self, delta: float) -> tuple[float, float]:
-        """Return a lower and an upper estimate of epsilon at ``delta``.
+        """Return certified bounds that enclose the true epsilon at ``delta``.
 
-        The bounds are **not yet a proof**. Two different discretisations of the integral are compared, and
-        their difference, the part of the contour that was cut off and an allowance for rounding are added on
-        both sides, several times over. Where the integral converges too slowly (a few compositions of a
-        sampled Gaussian, tiny sampling rates over few steps, a mixture of a few different Laplace
-        mechanisms), the width is honest and large: the upper bound is then at worst the optimal Rényi bound,
-        which is always valid, and the lower bound may be 0. With `ZeroConcentratedDP` in the history the
-        upper bound is the Rényi bound and the lower is 0.
+        They include every error, of truncation, of quadrature and of rounding; the proof is in the
+        documentation ("The accountant's proof"). Their distance is below 1e-9 for most histories of more than a
+        few events. Where the integral converges too slowly the bounds are wide and say so: the upper one is at
+        worst the optimal Rényi bound, which is always valid, and the lower one may be 0. A history with an
+        event that is known by Rényi divergences only has that bound as its upper one, and 0 as its lower.
 
         Parameters
         ----------
@@ -216,26 +218,29 @@ class Accountant:
         delta = _real("delta", delta)
         if not 0.0 <= delta < 1.0:
             raise ValueError(f"delta must lie in [0, 1), not {delta}")
-        losses = self._losses()
-        if not losses:
+        history = self._leaves()
+        if not history:
+            return 0.0, 0.0
+        if _known_by_renyi(history):
+            return 0.0, renyi.epsilon(_composed(history), delta) if delta > 0.0 else math.inf
+        directions = self._directions(history, math.log(delta) if delta > 0.0 else _LEAST_LOG_DELTA)
+        if not directions:
             return 0.0, 0.0
         if delta == 0.0:
-            worst = math.inf if self._known_by_renyi() else max(loss.pure_epsilon() for loss in losses)
-            return (0.0 if self._known_by_renyi() else worst), worst
-        if self._known_by_renyi():
-            return 0.0, max(loss.chernoff_epsilon(math.log(delta)) for loss in losses)
-        low, high = losses[0].epsilon_bounds(math.log(delta))
-        for loss in losses[1:]:
-            # The other direction, unless its cheap upper bound already lies below.
-            if loss.chernoff_epsilon(math.log(delta)) > low:
-                other_low, other_high = loss.epsilon_bounds(math.log(delta))
-                low, high = max(low, other_low), max(high, other_high)
+            worst = max(direction.pure_epsilon() for direction in directions)
+            return worst * (1.0 - 1e-14), worst
+        low, high = 0.0, 0.0
+        for number, direction in enumerate(directions):
+            # The second direction counts only if it may exceed the first.
+            if number == 0 or direction.may_exceed(low, math.log(delta)):
+                bounds = direction.epsilon_bounds(math.log(delta))
+                low, high = max(low, bounds[0]), max(high, bounds[1])
         return low, high
 
     def delta_bounds(self, epsilon: float) -> tuple[float, float]:
-        """Return a lower and an upper estimate of delta at ``epsilon``.
+        """Return certified bounds that enclose the true delta at ``epsilon``.
 
-        Like `epsilon_bounds`, **not yet a proof**, and honest about its width.
+        Like `epsilon_bounds`, and as honest about their width.
 
         Parameters
         ----------
@@ -261,13 +266,18 @@ class Accountant:
         epsilon = _real("epsilon", epsilon)
         if epsilon < 0.0:
             raise ValueError(f"epsilon must not be negative: {epsilon}")
-        losses = self._losses()
-        if not losses:
+        history = self._leaves()
+        if not history:
             return 0.0, 0.0
-        if self._known_by_renyi():
-            return 0.0, max(_at_most_one(loss.chernoff_log_delta(epsilon)) for loss in losses)
-        bounds = [loss.log_delta_bounds(epsilon) for loss in losses]
-        return max(math.exp(min(lo, 0.0)) for lo, _ in bounds), max(_at_most_one(hi) for _, hi in bounds)
+        if _known_by_renyi(history):
+            return 0.0, renyi.delta(_composed(history), epsilon)
+        bounds = [
+            direction.log_delta_bounds(epsilon) for direction in self._directions(history, _LEAST_LOG_DELTA)
+        ]
+        if not bounds:
+            return 0.0, 0.0
+        low = max(math.exp(min(lo, 0.0)) for lo, _ in bounds)
+        return low * (1.0 - 1e-15), max(_at_most_one(hi) for _, hi in bounds)
 
     def would_exceed(self, event: Event, *, epsilon: float, delta: float, count: int = 1) -> bool:
         """Tell whether composing an event would make epsilon at ``delta`` exceed a limit.
@@ -448,47 +458,43 @@ class Accountant:
                 leaves[leaf] += times
         return leaves
 
-    def _known_by_renyi(self) -> bool:
-        """Tell whether the history holds a mechanism known by its zCDP bound only."""
-        return any(isinstance(leaf, ZeroConcentratedDP) for leaf in self._leaves())
+    def _directions(self, history: Counter[Event], log_delta: float) -> list[Composition]:
+        """Return the composition in each direction, one if they are the same, none if nothing was released.
 
-    def _losses(self) -> list[Loss]:
-        """Return the loss of the whole composition in each direction; none if nothing was released.
-
-        zCDP of rho enters as the Gaussian of the same Rényi curve, rho = mu^2/2; it then counts by that curve
-        only.
+        They are kept: another step of the same mechanisms reuses what was computed for the last.
         """
-        squared_mu: list[float] = []
-        laplace: list[tuple[Cumulant, int]] = []
-        sampled: list[tuple[PoissonSampled, float, int]] = []
         # A fixed order makes the result, to the last bit, independent of the order of composition.
-        for leaf, count in sorted(self._leaves().items(), key=lambda item: to_json(item[0])):
-            match leaf:
-                case Gaussian(sigma) | PoissonSampled(1.0, Gaussian(sigma)):
-                    squared_mu.append(count * (1.0 / sigma) ** 2)
-                case ZeroConcentratedDP(rho):
-                    squared_mu.append(count * 2.0 * rho)
-                case Laplace(scale):
-                    laplace.append((LaplaceCumulant(1.0 / scale), count))
-                case PoissonSampled(rate, Gaussian(sigma)) if rate > 0.0:
-                    sampled.append((leaf, sigma, count))
-                case PoissonSampled():
-                    pass  # no record is ever in the sample
-                case _:
-                    raise ValueError(f"{type(leaf).__name__} cannot be accounted yet")
-        total = math.fsum(squared_mu)
-        gaussian: list[tuple[Cumulant, int]] = [(GaussianCumulant(total), 1)] if total > 0.0 else []
-        symmetric = gaussian + laplace
-        directions = (True, False) if sampled else (True,)
-        losses = []
-        for removing in directions:
-            terms = [
-                (SampledGaussianCumulant(sigma, event.sampling_rate, removing, math.inf), count)
-                for event, sigma, count in sampled
-            ]
-            if symmetric or terms:
-                losses.append(Loss((*symmetric, *terms)))
-        return losses
+        events = sorted(history, key=to_json) if len(history) > 1 else list(history)
+        log_missing = self._log_missing(history, log_delta)
+        key = (tuple(events), log_missing)
+        if self._prepared is None or self._prepared[0] != key:
+            pairs = [(event, pair(event, log_missing)) for event in events]
+            released = [(event, both) for event, both in pairs if both is not None]
+            losses: list[tuple[Loss, ...]] = [tuple(both[way] for _, both in released) for way in (0, 1)]
+            same = all(both[0] is both[1] for _, both in released)
+            compositions = [Composition(some) for some in losses[: 1 if same else 2] if some]
+            self._prepared = key, [event for event, _ in released], compositions
+        _, kept, directions = self._prepared
+        for direction in directions:
+            direction.run([history[event] for event in kept])
+        return directions
+
+    @staticmethod
+    def _log_missing(history: Counter[Event], log_delta: float) -> float:
+        """Return the log of the mass that lists of points may leave out of one release, in coarse steps."""
+        return -64.0 * math.ceil((math.log(sum(history.values())) - log_delta + 30.0) / 64.0)
+
+
+def _known_by_renyi(history: Iterable[Event]) -> bool:
+    """Tell whether a history holds a mechanism known by its Rényi divergences only."""
+    return any(
+        isinstance(event, ZeroConcentratedDP | RenyiCurve | SampledWithoutReplacement) for event in history
+    )
+
+
+def _composed(history: Counter[Event]) -> Event:
+    """Return a history as one event."""
+    return Composed(tuple(Repeated(event, count) for event, count in history.items()))
 
 
 def _at_most_one(log_delta: float) -> float:

@@ -19,7 +19,9 @@ Points may come in any order and may repeat. Where all of them lie on ``losses[0
 ``spacing`` says so; the integral then needs one period only.
 """
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 from medcrypt.dp.discrete import DiscreteLoss, discrete_loss
 from medcrypt.dp.events import (
@@ -54,7 +56,10 @@ class GaussianLoss:
 
 @dataclass(frozen=True)
 class LaplaceLoss:
-    """The Laplace mechanism of privacy ``e`` = 1/scale: atoms at +-e, the density e^((L - e)/2)/4 between."""
+    """The Laplace mechanism of privacy ``e``: atoms at +-e, the density e^((L - e)/2)/4 between.
+
+    ``e`` is 1/scale rounded up; lower bounds allow for eight units in its last place.
+    """
 
     e: float
 
@@ -100,7 +105,7 @@ def pair(event: Event, log_missing: float) -> tuple[Loss, Loss] | None:
             gaussian = GaussianLoss((1.0 / sigma) ** 2)
             return gaussian, gaussian
         case Laplace(scale):
-            laplace = LaplaceLoss(1.0 / scale)
+            laplace = LaplaceLoss(_inverse_from_above(scale))
             return laplace, laplace
         case PoissonSampled(0.0, _):
             return None
@@ -117,3 +122,9 @@ def pair(event: Event, log_missing: float) -> tuple[Loss, Loss] | None:
             loss = discrete_loss(event, log_missing)
             return None if loss is None else (loss, loss)
     raise ValueError(f"{type(event).__name__} cannot be accounted yet")
+
+
+def _inverse_from_above(scale: float) -> float:
+    """Return 1/scale, rounded up: the upper bounds then need no allowance for it."""
+    inverse = 1.0 / scale
+    return inverse if Fraction(inverse) * Fraction(scale) >= 1 else math.nextafter(inverse, math.inf)

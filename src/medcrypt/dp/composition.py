@@ -1,0 +1,356 @@
+"""The certified privacy curve of a composition in one direction.
+
+Each curve offers ``bounds(epsilon)``, which encloses log delta(epsilon), and ``value(epsilon)``, its middle and
+slope without bounds. `epsilon_bounds` inverts any of them: Newton's method finds a candidate, and only two
+certified evaluations, one on each side of it, decide. Which curve answers:
+
+* compositions of Gaussians, one sampled Gaussian and one Laplace mechanism have closed forms;
+* everything else is integrated along one line (`contour`), where the tail of that line can be proven;
+* Chernoff's inequality, the optimal conversion from Rényi divergences, is valid always and never left out: it
+  also ends the search where no line is affordable.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+
+from medcrypt.dp.atoms import AtomicLine, atoms_matter
+from medcrypt.dp.contour import Line, Terms, log_factor
+from medcrypt.dp.losses import DiscreteLoss, GaussianLoss, LaplaceLoss, Loss, SampledGaussianLoss
+from medcrypt.dp.normal import gaussian_error, gaussian_log_delta
+from medcrypt.dp.survey import Saddle, Survey
+from medcrypt.dp.tables import OutOfReachError
+
+__all__ = ["Composition"]
+
+_U = 2.0**-53
+_OUTPUT_DIGITS = 24.0  # outputs cut from sampled Gaussians have a mass below exp(-24) = 4e-11 of delta
+_LEAST_LOG_DELTA = -800.0  # below the least positive double
+_KEPT = 1.5  # a line serves until a count has grown by this factor
+
+Bounds = tuple[float, float]
+
+
+class _Curve(Protocol):
+    """What can be inverted."""
+
+    def value(self, epsilon: float) -> Bounds: ...
+
+    def bounds(self, epsilon: float) -> Bounds: ...
+
+
+class Composition:
+    """The privacy loss of a whole composition in one direction.
+
+    Parameters
+    ----------
+    losses
+        Distinct mechanisms.
+
+    Examples
+    --------
+    >>> once = Composition([GaussianLoss(1.0)])
+    >>> low, high = once.log_delta_bounds(1.0)
+    >>> round(low, 9), round(high, 9)
+    (-2.064066447, -2.064066447)
+    """
+
+    def __init__(self, losses: Sequence[Loss]) -> None:
+        self._losses = tuple(losses)
+        self._counts = (1,) * len(self._losses)
+        self._placed: tuple[Line, tuple[int, ...], float] | None = None
+        self._last = 0.0
+        self._checked: tuple[float, float] | None = None
+
+    def run(self, counts: Sequence[int]) -> None:
+        """Say how often each mechanism ran, once by default; what was computed for other counts is reused."""
+        self._counts = tuple(counts)
+
+    def epsilon_bounds(self, log_delta: float) -> Bounds:
+        """Return certified bounds on the least epsilon >= 0 whose delta is at most exp(log_delta)."""
+        infinity = self._terms(1.0).infinity()
+        if infinity > 0.0 and log_delta < math.log(infinity) + 1e-9:
+            return (math.inf, math.inf) if log_delta < math.log(infinity) - 1e-9 else (0.0, math.inf)
+        pure = self.pure_epsilon()
+        closed = self._closed_form()
+        if closed is not None:
+            low, high = _inverted(closed, log_delta, 0.0, self._last)
+            self._last = high if math.isfinite(high) else 0.0
+            return low, min(high, pure)
+        try:
+            low, high = self._on_a_line(log_delta)
+        except OutOfReachError:
+            low, high = 0.0, math.inf
+        if not high - low <= 1e-3 * low:
+            high = min(high, self.chernoff_epsilon(log_delta))
+            low = max(low, self._least_epsilon(log_delta))
+        return min(low, pure), min(high, pure)
+
+    def log_delta_bounds(self, epsilon: float) -> Bounds:
+        """Return certified bounds on log delta(epsilon), epsilon >= 0."""
+        if epsilon >= self.pure_epsilon():
+            return -math.inf, -math.inf
+        closed = self._closed_form()
+        if closed is not None:
+            return closed.bounds(epsilon)
+        ceiling = self.chernoff_log_delta(epsilon)
+        try:
+            reach = self._reach(1.1 * ceiling - 4.0)
+            line, _ = self._line(reach, lambda survey: survey.saddle_at_epsilon(epsilon))
+            low, high = line.bounds(epsilon)
+        except OutOfReachError:
+            low, high = -math.inf, 0.0
+        return low, min(high, ceiling, 0.0)
+
+    def may_exceed(self, epsilon: float, log_delta: float) -> bool:
+        """Tell whether delta(epsilon) may be above exp(log_delta); False only if Chernoff's bound proves it is not."""
+        reach = self._reach(log_delta)
+        if self._checked is None or self._checked[0] != log_delta:
+            survey = Survey.of(self._pairs(), reach)
+            self._checked = log_delta, survey.chernoff_at_epsilon(epsilon)
+        c = self._checked[1]
+        terms = self._terms(reach)
+        left = terms.missing() + terms.infinity()
+        try:
+            height, error = terms.log_moment(c)
+        except OutOfReachError:
+            return True
+        log_bound = height + error + log_factor(c) - c * epsilon + 1e-9
+        return not math.exp(min(log_bound, 0.0)) + left <= math.exp(log_delta) * (1.0 - 1e-12)
+
+    def pure_epsilon(self) -> float:
+        """Return the epsilon of delta = 0 from above: the largest loss, infinite where there is none."""
+        exact, rounded = Fraction(0), 0.0
+        for loss, count in self._pairs():
+            match loss:
+                case LaplaceLoss(e):
+                    exact += count * Fraction(e)
+                case SampledGaussianLoss(_, q, False):
+                    rounded -= count * math.log1p(-q)
+                case DiscreteLoss() if loss.infinity == 0.0 and loss.missing == 0.0:
+                    rounded += count * (float(np.max(loss.losses)) + loss.loss_error)
+                case _:
+                    return math.inf
+        largest = float(exact)
+        if Fraction(largest) < exact:
+            largest = math.nextafter(largest, math.inf)
+        return largest if rounded == 0.0 else (largest + rounded) * (1.0 + 16.0 * _U)
+
+    def chernoff_epsilon(self, log_delta: float) -> float:
+        """Return the least epsilon of Chernoff's bound: the optimal conversion from Rényi divergences.
+
+        Canonne, Kamath and Steinke 2020, Proposition 12, at one good real order 1 + c; any c is valid.
+        """
+        reach = self._reach(log_delta)
+        terms, survey = self._terms(reach), Survey.of(self._pairs(), reach)
+        left = terms.missing() + terms.infinity()
+        target = (
+            log_delta + math.log1p(-left * math.exp(-log_delta)) if left < math.exp(log_delta) else -math.inf
+        )
+        c = survey.chernoff_at_delta(log_delta)
+        try:
+            height, error = terms.log_moment(c)
+        except OutOfReachError:
+            return math.inf
+        value = (height + error + log_factor(c) - target) / c
+        return max(value * (1.0 + 1e-12), 0.0) + 1e-300
+
+    def chernoff_log_delta(self, epsilon: float) -> float:
+        """Return Chernoff's bound on log delta(epsilon), at most 0."""
+        log_delta = 0.0
+        for _ in range(2):
+            # First with every output that a double can tell from none, then with those that matter.
+            reach = self._reach(1.1 * log_delta - 4.0 if log_delta else _LEAST_LOG_DELTA)
+            terms, survey = self._terms(reach), Survey.of(self._pairs(), reach)
+            c = survey.chernoff_at_epsilon(epsilon)
+            try:
+                height, error = terms.log_moment(c)
+            except OutOfReachError:
+                return min(log_delta, 0.0)
+            log_delta = height + error + log_factor(c) - c * epsilon
+            log_delta += 1e-14 * (abs(height) + c * epsilon) + 1e-12
+            left = terms.missing() + terms.infinity()
+            log_delta = np.logaddexp(log_delta, math.log(left)) if left > 0.0 else log_delta
+            if not any(isinstance(loss, SampledGaussianLoss) for loss in self._losses) or log_delta >= 0.0:
+                break
+        return min(float(log_delta), 0.0)
+
+    def _pairs(self) -> list[tuple[Loss, int]]:
+        """Return the mechanisms with their counts."""
+        return list(zip(self._losses, self._counts, strict=True))
+
+    def _terms(self, reach: float) -> Terms:
+        """Return the composition as the line wants it."""
+        return Terms.of(self._pairs(), reach)
+
+    @np.errstate(all="ignore")
+    def _line(self, reach: float, saddle_of: Callable[[Survey], Saddle]) -> tuple[Line | AtomicLine, Saddle]:
+        """Place a line at a saddle; what overflows on the way is no line."""
+        survey = Survey.of(self._pairs(), reach)
+        saddle = saddle_of(survey)
+        if not (math.isfinite(saddle.log_delta) and math.isfinite(saddle.spread)):
+            raise OutOfReachError
+        if len(self._losses) == 1 and isinstance(loss := self._losses[0], LaplaceLoss):
+            count = self._counts[0]
+            if atoms_matter(loss, count, saddle.c):
+                return AtomicLine(loss, count, survey, saddle), saddle
+        return Line(self._terms(reach), survey, saddle), saddle
+
+    def _reach(self, log_delta: float) -> float:
+        """Return the standard deviations beyond which outputs of all steps together do not matter."""
+        steps = sum(count for loss, count in self._pairs() if isinstance(loss, SampledGaussianLoss))
+        return math.sqrt(2.0 * (math.log(max(steps, 1)) - log_delta + _OUTPUT_DIGITS))
+
+    def _on_a_line(self, log_delta: float) -> Bounds:
+        """Return bounds on epsilon by a line, an old one where it still serves."""
+        if self._placed is not None:
+            line, counts, placed_for = self._placed
+            serves = all(old <= new <= _KEPT * old for old, new in zip(counts, self._counts, strict=True))
+            if serves and placed_for == log_delta:
+                line.weigh(self._terms(line.terms.reach))
+                low, self._last = _inverted(line, log_delta, 0.0, self._last)
+                return low, self._last
+        reach = self._reach(log_delta)
+        fresh, saddle = self._line(reach, lambda survey: survey.saddle_at_delta(log_delta))
+        low, high = _inverted(fresh, log_delta, 0.0, max(saddle.epsilon, 0.0))
+        if math.isfinite(high) and isinstance(fresh, Line):
+            self._placed, self._last = (fresh, self._counts, log_delta), high
+        return low, high
+
+    def _closed_form(self) -> "_ClosedForm | None":
+        """Return the curve where a formula exists."""
+        if all(isinstance(loss, GaussianLoss) for loss in self._losses):
+            squares = (loss.squared_mu * n for loss, n in self._pairs() if isinstance(loss, GaussianLoss))
+            mu = math.sqrt(math.fsum(squares))
+            return _ClosedForm(lambda epsilon: (gaussian_log_delta(mu, epsilon), gaussian_error(mu, epsilon)))
+        if self._counts != (1,):
+            return None
+        match self._losses[0]:
+            case LaplaceLoss(e):
+                return _ClosedForm(lambda epsilon: _laplace_once(e, epsilon))
+            case SampledGaussianLoss() as loss:
+                return _ClosedForm(lambda epsilon: _sampled_once(loss, epsilon))
+        return None
+
+    def _least_epsilon(self, log_delta: float) -> float:
+        """Return a lower bound from the atom of the largest loss: n Laplace mechanisms reach it with 2^-n."""
+        if not all(isinstance(loss, LaplaceLoss) for loss in self._losses):
+            return 0.0
+        log_ratio = log_delta + sum(self._counts) * math.log(2.0)
+        if log_ratio >= -1e-9:
+            return 0.0
+        return max((self.pure_epsilon() + math.log1p(-math.exp(log_ratio))) * (1.0 - 64.0 * _U) - 1e-15, 0.0)
+
+
+class _ClosedForm:
+    """A curve with a formula: log delta and a bound on its error."""
+
+    def __init__(self, formula: Callable[[float], Bounds]) -> None:
+        self._formula = formula
+
+    def value(self, epsilon: float) -> Bounds:
+        """Return log delta and its slope."""
+        step = 1e-6 * epsilon + 1e-9
+        first, second = self._formula(epsilon)[0], self._formula(epsilon + step)[0]
+        return first, (second - first) / step if second > -math.inf else -math.inf
+
+    def bounds(self, epsilon: float) -> Bounds:
+        """Return certified bounds on log delta."""
+        value, error = self._formula(epsilon)
+        return value - error, min(value + error, 0.0)
+
+
+def _laplace_once(e: float, epsilon: float) -> Bounds:
+    """Return log delta of one Laplace mechanism, 1 - e^((eps - e)/2), and a bound on its error."""
+    share = -math.expm1(0.5 * min(epsilon - e, 0.0))
+    if share <= 0.0:
+        return -math.inf, 0.0
+    return math.log(share), 16.0 * _U * (1.0 + (epsilon + e) / share) + 8.0 * _U * abs(math.log(share))
+
+
+def _sampled_once(loss: SampledGaussianLoss, epsilon: float) -> Bounds:
+    """Return log delta of one sampled Gaussian, a hockey-stick of the Gaussian at another epsilon, and its error.
+
+    Removing: (1-q) Q + q P1 - e^eps Q = q (P1 - e^eps' Q) with e^eps' = (e^eps - 1 + q)/q.
+    Adding:   Q - e^eps ((1-q) Q + q P1) = s (Q - e^eps' P1) with s = 1 - e^eps (1-q), e^eps' = e^eps q/s.
+    """
+    q, mu = loss.q, 1.0 / loss.sigma
+    scale = q
+    if loss.removing:
+        # e^eps' = 1 + (e^eps - 1)/q, written so that neither a tiny nor a huge eps loses digits.
+        if epsilon > 30.0:
+            shifted = epsilon - math.log(q) + math.log1p(-(1.0 - q) * math.exp(-epsilon))
+        else:
+            shifted = math.log1p(math.expm1(epsilon) / q)
+    else:
+        scale = q - math.expm1(min(epsilon, 700.0)) * (1.0 - q)
+        if scale <= 16.0 * _U * q:
+            return -math.inf, 0.0
+        shifted = epsilon + math.log(q) - math.log(scale)
+    # The slope of log delta is at most (b + 2)/mu in modulus, b = eps'/mu + mu/2.
+    moved = _U * (8.0 + 8.0 * epsilon + 16.0 * abs(math.log(q)) + 16.0 * q / scale + 4.0 * abs(shifted))
+    slope = (abs(shifted) / mu + 0.5 * mu + 2.0) / mu
+    value = math.log(scale) + gaussian_log_delta(mu, shifted)
+    return value, gaussian_error(mu, shifted) + moved * (1.0 + slope) + 4.0 * _U * abs(value)
+
+
+def _inverted(curve: _Curve, log_delta: float, floor: float, start: float) -> Bounds:
+    """Return certified bounds on the least epsilon >= floor with log delta(epsilon) <= log_delta.
+
+    The curve falls, so an epsilon whose certified upper bound meets the target lies above the answer, and one whose
+    certified lower bound exceeds it lies below.
+    """
+    goal = log_delta - 2.0 * _U * abs(log_delta)
+    if start <= floor + 1e-9 or not start > 0.0:
+        at_floor = curve.bounds(floor)
+        if at_floor[1] <= goal:
+            return floor, floor
+    middle = _root(curve, log_delta, max(start, floor))
+    under, over = curve.bounds(middle)
+    slope = curve.value(middle)[1]
+    if not (slope < 0.0 and math.isfinite(slope)):
+        slope = -1.0
+    above = log_delta + 2.0 * _U * abs(log_delta)
+    return (
+        _step_out(curve, middle, (log_delta - under) / -slope, lambda b: b[0] >= above, -1.0, floor),
+        _step_out(curve, middle, (over - log_delta) / -slope, lambda b: b[1] <= goal, 1.0, floor),
+    )
+
+
+def _step_out(
+    curve: _Curve, middle: float, width: float, proven: Callable[[Bounds], bool], sign: float, floor: float
+) -> float:
+    """Return the first point on one side of the middle that a certified evaluation proves to lie there."""
+    width = max(1.02 * width, 0.0) if math.isfinite(width) else 1e-6 * middle
+    width += 4.0 * _U * middle + 1e-300
+    for _ in range(60):
+        point = middle + sign * width
+        if point <= floor and sign < 0.0:
+            return floor
+        if proven(curve.bounds(point)):
+            return point
+        width *= 2.0
+        if width > 4.0 * middle + 1e3:
+            break
+    return floor if sign < 0.0 else math.inf
+
+
+def _root(curve: _Curve, log_delta: float, start: float) -> float:
+    """Return eps with log delta(eps) = log_delta by Newton's method, kept inside a shrinking bracket."""
+    low, high, value = 0.0, math.inf, start
+    for _ in range(80):
+        found, slope = curve.value(value)
+        if found > log_delta:
+            low = value
+        else:
+            high = value
+        proposal = value - (found - log_delta) / slope if math.isfinite(found) and slope < 0.0 else math.nan
+        if not low <= proposal <= high or not math.isfinite(proposal):
+            proposal = 0.5 * (low + high) if math.isfinite(high) else 2.0 * value + 1e-9
+        if abs(proposal - value) <= 1e-13 * value or (high - low) <= 1e-15 * low:
+            return proposal
+        value = proposal
+    return value
