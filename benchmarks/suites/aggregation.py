@@ -1,4 +1,4 @@
-"""Masks: seconds for a client's masks and for the shares of its secrets."""
+"""Masks: seconds for a client's masks and for the shares of its secrets. Homomorphic: an upload and its checks."""
 
 import os
 
@@ -46,3 +46,34 @@ class Shares:
     def time_combine(self, holders):
         chosen, shares = self.points[: self.threshold], self.shares[: self.threshold]
         self.shamir.combine([chosen] * 100, [shares] * 100)
+
+
+class Uploads:
+    """A hundred thousand values of 16 bits under a key of 2048 bits."""
+
+    params = (False, True)
+    param_names = ("proofs",)
+
+    def setup(self, proofs):
+        try:
+            import numpy as np
+
+            from medcrypt import aggregation, paillier
+        except ImportError as missing:
+            raise NotImplementedError from missing
+        self.aggregation = aggregation
+        self.public, _ = paillier.generate_keypair(2048)
+        self.plan = aggregation.Plan(
+            clients=2, threshold=2, clip=1.0, bits=16, shapes={"w": (100_000,)}, proofs=proofs
+        )
+        self.update = {"w": np.linspace(-1.0, 1.0, 100_000)}
+        self.upload = self._encrypt()
+
+    def _encrypt(self):
+        return self.aggregation.HomomorphicClient(self.plan, self.public, "a").encrypt(self.update)
+
+    def time_client(self, proofs):
+        self._encrypt()
+
+    def time_server(self, proofs):
+        self.aggregation.HomomorphicServer(self.plan, self.public).receive(self.upload)
