@@ -131,6 +131,19 @@ def test_single_powers_are_powers(bignum_kernel, data, secret, exponent):
     assert integers(out, width) == [pow(x % (2 * batch.n), exponent, batch.n) for x in xs]
 
 
+@given(data=st.data(), bits=st.sampled_from([2, 51, 52, 53, 64, 127, 512, 1100]), size=st.integers(1, 140))
+def test_every_lane_may_have_its_own_modulus_value_and_exponent(bignum_kernel, data, bits, size):
+    lanes, width = bignum.lanes(bignum_kernel), -(-bits // 8) + 1
+    moduli = [data.draw(st.integers(1 << bits - 1, (1 << bits) - 1)) | 1 for _ in range(lanes)]
+    values = [data.draw(st.integers(0, 2 * n - 1)) for n in moduli]
+    exponents = data.draw(st.lists(st.integers(0, 256**size - 1), min_size=lanes, max_size=lanes))
+    ring = bignum.Ring(b"".join(n.to_bytes(width, "big") for n in moduli), lanes, bignum_kernel)
+    encoded = b"".join(e.to_bytes(size, "big") for e in exponents)
+    out = bytearray(lanes * width)
+    ring.single_powers_by_lane(b"".join(x.to_bytes(width, "big") for x in values), width, encoded, out)
+    assert integers(out, width) == [pow(x, e, n) for x, e, n in zip(values, exponents, moduli, strict=True)]
+
+
 @given(data=st.data(), size=st.integers(1, 20))
 def test_every_lane_may_have_its_own_exponent(bignum_kernel, data, size):
     batch, xs = data.draw(batches(bignum_kernel))
@@ -369,6 +382,10 @@ def test_memory_of_the_wrong_size_is_refused(bignum_kernel):
         lambda: ring.unwind(words, words, long),
         lambda: ring.single_powers(bytes(3), 1, b"", bytearray(3)),
         lambda: ring.single_powers(bytes(3), 1, b"\x02", bytearray(4)),
+        lambda: ring.single_powers_by_lane(bytes(ring.lanes), 1, b"", bytearray(ring.lanes)),
+        lambda: ring.single_powers_by_lane(bytes(ring.lanes), 1, bytes(ring.lanes), bytearray(99)),
+        lambda: ring.single_powers_by_lane(bytes(99), 1, bytes(ring.lanes), bytearray(99)),
+        lambda: ring.single_powers_by_lane(bytes(ring.lanes), 1, bytes(ring.lanes + 1), bytearray(99)),
         lambda: ring.fermat(1, bytearray(100)),
         lambda: bignum.Comb(ring, long, 8),
         lambda: bignum.Comb(ring, one, 0),

@@ -31,6 +31,7 @@ from medcrypt.paillier.threshold.generation.candidates import (
     BASES,
     Candidate,
     bases_of,
+    first_powers,
     is_consistent,
     promising,
 )
@@ -387,6 +388,15 @@ def test_other_products_fail_the_biprimality_test():
     assert not passes(a * b * c, a * b * d)
     assert not passes(e * a, e * b)  # both 3 modulo 4, neither prime
     assert not passes(561 * 7, 4079)  # 561 is a Carmichael number
+
+
+@given(st.integers(0, 20), st.sampled_from([1, 2]))
+def test_first_powers_are_the_powers_of_the_first_bases(count, party):
+    candidates = []
+    for _ in range(count):
+        p, q = random_blum_prime(64), random_blum_prime(64)
+        candidates.append((p * q, split(p, q, 3)[party - 1]))
+    assert first_powers(candidates) == [pow(bases_of(n, 1)[0], part.exponent(n), n) for n, part in candidates]
 
 
 def test_a_wrong_n_passes_for_half_of_the_bases_at_most():

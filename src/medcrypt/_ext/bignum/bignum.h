@@ -165,6 +165,10 @@ int bn_comb_powers(const bn_comb *comb, uint64_t *z, const uint8_t *exponents, s
 int bn_single_powers(const bn_ring *ring, uint8_t *results, const uint8_t *values, size_t width, size_t count,
                      const uint8_t *exponent, size_t size, int secret);
 
+/* The same for one group, with a secret exponent of its own for every lane, one after another. */
+int bn_single_powers_by_lane(const bn_ring *ring, uint8_t *results, const uint8_t *values, size_t width,
+                             const uint8_t *exponents, size_t size);
+
 /* 2^(n_l - 1) mod n_l for every lane l: Fermat's test of as many candidates as there are lanes. */
 int bn_fermat(const bn_ring *ring, uint8_t *results, size_t width);
 

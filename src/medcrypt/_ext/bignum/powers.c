@@ -271,6 +271,21 @@ int bn_single_powers(const bn_ring *ring, uint8_t *results, const uint8_t *value
     return finish(ring, scratch, words);
 }
 
+int bn_single_powers_by_lane(const bn_ring *ring, uint8_t *results, const uint8_t *values, size_t width,
+                             const uint8_t *exponents, size_t size) {
+    residues r = singles_of(ring, size);
+    size_t spare_words = (width + 7) / 8 + 3 * (ring->words + 1);
+    size_t words = table_words(&r) + r.words + spare_words;
+    uint64_t *scratch = workspace(ring, words);
+    if (scratch == NULL) return 0;
+    uint64_t *x = scratch + bn_scratch_words(ring), *table = x + r.words, *spare = table + table_words(&r);
+    bn_single_enter(ring, x, values, width, ring->kernels->lanes, scratch, spare);
+    fill_table(&r, table, x, scratch);
+    secret_power(&r, x, table, exponents, size, size, table + r.entries * r.words, scratch);
+    bn_single_leave(ring, results, width, x, ring->kernels->lanes, scratch, spare);
+    return finish(ring, scratch, words);
+}
+
 /* Fermat's test to the base 2, bit by bit: doubling is an addition, done or not under a mask. */
 int bn_fermat(const bn_ring *ring, uint8_t *results, size_t width) {
     size_t single = bn_single_words(ring), lanes = ring->kernels->lanes, words = 2 * single + 3 * (ring->words + 1);

@@ -57,6 +57,8 @@ cdef extern from "bignum.h":
         const bn_comb *comb, uint64_t *z, const uint8_t *exponents, size_t width, size_t count) nogil
     bint bn_single_powers(const bn_ring *ring, uint8_t *results, const uint8_t *values, size_t width,
                           size_t count, const uint8_t *exponent, size_t size, bint secret) nogil
+    bint bn_single_powers_by_lane(const bn_ring *ring, uint8_t *results, const uint8_t *values, size_t width,
+                                  const uint8_t *exponents, size_t size) nogil
     bint bn_fermat(const bn_ring *ring, uint8_t *results, size_t width) nogil
     bint bn_in_range(const uint8_t *values, size_t width, size_t count, const uint8_t *limit) nogil
     bint bn_fit(const uint8_t *values, size_t width, size_t count, size_t bits, bint little_endian) nogil
@@ -434,6 +436,25 @@ cdef class Ring:
         with nogil:
             done = bn_single_powers(
                 self.c_ring, dst.start, src.start, width, count, e.start, e.size, secret)
+        check(done)
+
+    def single_powers_by_lane(self, values, Py_ssize_t width, exponents, out):
+        """Write v^e mod n for as many v, and secret e, as there are lanes, each modulo the n of its lane.
+
+        All v and results have `width` bytes; the exponents are of the same bytes.
+        """
+        cdef Memory src = Memory(values), e = Memory(exponents), dst = Memory(out, True)
+        cdef size_t lanes = self.c_ring.kernels.lanes
+        cdef size_t count = values_in(src, width), size = e.size // lanes
+        cdef bint done
+        check_size(dst, src.size)
+        if count != lanes or size == 0 or size * lanes != <size_t>e.size:
+            raise ValueError("a value and an exponent for each lane are needed, all of the same bytes")
+        if <size_t>width * 8 < self.c_ring.bits:
+            raise ValueError("the width is too small for n")
+        check_fit(src, width, self.c_ring.bits + 1)
+        with nogil:
+            done = bn_single_powers_by_lane(self.c_ring, dst.start, src.start, width, e.start, size)
         check(done)
 
     def fermat(self, Py_ssize_t width, out):

@@ -25,7 +25,7 @@ from medcrypt.paillier.primes import has_small_factor
 from medcrypt.paillier.proofs.residues import octet_length, powers
 from medcrypt.paillier.proofs.transcript import Transcript, octets
 
-__all__ = ["BASES", "Candidate", "bases_of", "is_consistent", "promising"]
+__all__ = ["BASES", "Candidate", "bases_of", "first_powers", "is_consistent", "promising"]
 
 BASES = 128  # a wrong n passes each with probability at most 1/2
 
@@ -60,13 +60,34 @@ class Candidate:
         """Return this party's part of phi(n) = n + 1 - p - q: the first party adds n + 1."""
         return (n + 1 if self.party == 1 else 0) - self.sum
 
-    def powers(self, bases: Sequence[int], n: int) -> list[int]:
-        """Return this party's power of every base, in constant time in p_i and q_i.
+    def exponent(self, n: int) -> int:
+        """Return what this party raises bases to: its part of phi(n) / 4, without the sign."""
+        return abs(self.totient_part(n)) // 4
 
-        The first party's exponent is as long as n, the others' are half as long.
-        """
-        exponent, bits = abs(self.totient_part(n)) // 4, n.bit_length()
-        return powers(bases, exponent, n, width=-(-(bits if self.party == 1 else bits // 2) // 8))
+    def exponent_bytes(self, bits: int) -> int:
+        """How many bytes hold the exponent: the first party's is as long as n, the others' are half as long."""
+        return -(-(bits if self.party == 1 else bits // 2) // 8)
+
+    def powers(self, bases: Sequence[int], n: int) -> list[int]:
+        """Return this party's power of every base, in constant time in p_i and q_i."""
+        return powers(bases, self.exponent(n), n, width=self.exponent_bytes(n.bit_length()))
+
+
+def first_powers(candidates: Sequence[tuple[int, Candidate]]) -> list[int]:
+    """Return this party's power of the first base of every n, all n of one length: as many at a time as lanes."""
+    lanes, found = bignum.lanes(), list[int]()
+    for start in range(0, len(candidates), lanes):
+        batch = candidates[start : start + lanes]
+        filled = [*batch, *[batch[0]] * (lanes - len(batch))]
+        size, width = octet_length(batch[0][0]), batch[0][1].exponent_bytes(batch[0][0].bit_length())
+        ring = bignum.Ring(b"".join(octets(n, size) for n, _ in filled), lanes)
+        bases = b"".join(octets(bases_of(n, 1)[0], size) for n, _ in batch)
+        exponents = bytearray().join(octets(mine.exponent(n), width) for n, mine in filled)
+        results = bytearray(lanes * size)
+        ring.single_powers_by_lane(bases + bases[:size] * (lanes - len(batch)), size, exponents, results)
+        bignum.wipe(exponents)
+        found += [int.from_bytes(results[i * size : (i + 1) * size], "big") for i in range(len(batch))]
+    return found
 
 
 def _draw_part(party: int, parties: int, half: int) -> int:

@@ -25,6 +25,7 @@ from medcrypt.paillier.threshold.generation.candidates import (
     BASES,
     Candidate,
     bases_of,
+    first_powers,
     is_consistent,
     promising,
 )
@@ -233,7 +234,7 @@ class CommitteeMember:
         left = [(n, mine) for n, mine in zip(moduli, candidates, strict=True) if promising(n, self._bits)]
         if not left:
             return None
-        inbox = yield self._openly([mine.powers(bases_of(n, 1), n)[0] for n, mine in left], 1 << self._bits)
+        inbox = yield self._openly(first_powers(left), 1 << self._bits)
         columns = zip(*inbox.values(), strict=True)
         passed = (
             (n, mine)
