@@ -77,9 +77,10 @@ class MaskingServer:
         self._round = 0
         self._received: dict[int, bytes] = {}  # this round's messages, to be passed on as they came
         self._publics: dict[int, bytes] = {}  # for masks
-        self._present: frozenset[int] = frozenset()  # who may send in this round
+        self._present = frozenset(range(plan.clients))  # who may send in this round
         self._participants: frozenset[int] = frozenset()
         self._uploaders: frozenset[int] = frozenset()
+        self._set_hashes = b""  # of the participants and, once they are known, the uploaders
         self._inboxes: dict[int, list[bytes]] = {}
         self._seed_commitments: dict[int, bytes] = {}
         self._commitments: dict[tuple[int, int], tuple[bytes, bytes]] = {}  # by dealer and holder
@@ -95,7 +96,7 @@ class MaskingServer:
     @property
     def waiting_for(self) -> tuple[str, ...]:
         """Names of the clients that may still send something in this round, in ascending order."""
-        return members(self.plan, self._expected() - self._received.keys())
+        return members(self.plan, self._present - self._received.keys())
 
     @property
     def contributors(self) -> tuple[str, ...]:
@@ -121,7 +122,7 @@ class MaskingServer:
         reader, number = Reader(self.plan, checked), self._graph.number(checked.sender)
         if number is None:
             raise reader.error("only clients send such messages")
-        if self._aggregate is not None or number not in self._expected():
+        if self._aggregate is not None or number not in self._present:
             raise reader.error("this client is not, or no longer, in this round")
         if number in self._received:
             raise reader.error("this message was sent before")
@@ -163,6 +164,8 @@ class MaskingServer:
             self._participants = answered
         if kind is MessageType.MASKED:
             self._uploaders = answered
+        if kind in {MessageType.SHARES, MessageType.MASKED}:
+            self._set_hashes += set_digest(self.plan, answered)
         # A witness signs and may then vanish; whoever uploaded may still reveal.
         self._present = self._uploaders if kind is MessageType.CONFIRMATION else answered
         answers = answer(self._received)
@@ -206,10 +209,6 @@ class MaskingServer:
         return f"MaskingServer(collecting={self.collecting.name}, received={len(self._received)})"
 
     # ---- collecting ---------------------------------------------------------------------------------
-
-    def _expected(self) -> frozenset[int]:
-        """Return who may send in this round."""
-        return self._present if self._round else frozenset(range(self.plan.clients))
 
     def _demand(self, answered: frozenset[int], kind: MessageType) -> None:
         """Refuse to go on with too few clients."""
@@ -277,11 +276,11 @@ class MaskingServer:
     def _take_confirmation(self, reader: Reader, number: int) -> None:
         digests = reader.take(2 * HASH_BYTES)
         reader.end()
-        if digests != self._digests():
+        if digests != self._set_hashes:
             raise reader.error("it confirms other sets than it was told")
 
     def _take_reveal(self, reader: Reader, number: int) -> None:
-        if reader.take(2 * HASH_BYTES) != self._digests():
+        if reader.take(2 * HASH_BYTES) != self._set_hashes:
             raise reader.error("it reveals for other sets than it was told")
         dealers = self._dealers(number)
         shares = {dealer: reader.take(KEY_BYTES) for dealer in dealers}
@@ -305,9 +304,6 @@ class MaskingServer:
     def _dealers(self, number: int) -> list[int]:
         """Return the participants of whom a client holds shares, in ascending order."""
         return [other for other in self._graph.holders(number) if other in self._participants]
-
-    def _digests(self) -> bytes:
-        return set_digest(self.plan, self._participants) + set_digest(self.plan, self._uploaders)
 
     # ---- answering ----------------------------------------------------------------------------------
 
