@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,18 @@ class Noise:
     def headroom(self, plan):
         return 3
 
-    def perturb(self, plan, integers):
-        return integers + self.scale
+    def dimension(self, plan):
+        return plan.size
+
+    def contribution(self, plan, reals, weight):
+        bare = dataclasses.replace(plan, noise=None)
+        ends = np.cumsum([math.prod(shape) for shape in plan.shapes.values()])
+        parts = zip(plan.shapes.items(), np.split(reals, ends[:-1]), strict=True)
+        update = {name: part.reshape(shape) for (name, shape), part in parts}
+        return aggregation.quantise(bare, update, weight if plan.weighted else None) + self.scale
+
+    def restore(self, plan, reals):
+        return reals
 
 
 def plan_of_vector(fields):

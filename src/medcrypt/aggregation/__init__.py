@@ -14,12 +14,14 @@ from medcrypt.aggregation.homomorphic import HomomorphicClient, HomomorphicServe
 from medcrypt.aggregation.ledger import Ledger
 from medcrypt.aggregation.masking import MaskingClient, MaskingServer
 from medcrypt.aggregation.messages import Message, MessageType, Signer, read_message
-from medcrypt.aggregation.plan import NoisePlan, Plan
+from medcrypt.aggregation.noise import DiscreteGaussianNoise, SkellamNoise
+from medcrypt.aggregation.plan import NoisePlan, Plan, PrivacyBound
 from medcrypt.aggregation.quantisation import Aggregate, add_integers, quantise, reduce
 from medcrypt.aggregation.simulation import Federation, Report, simulate
 
 __all__ = [
     "Aggregate",
+    "DiscreteGaussianNoise",
     "Federation",
     "HomomorphicClient",
     "HomomorphicHolder",
@@ -31,8 +33,10 @@ __all__ = [
     "MessageType",
     "NoisePlan",
     "Plan",
+    "PrivacyBound",
     "Report",
     "Signer",
+    "SkellamNoise",
     "add_integers",
     "quantise",
     "read_message",

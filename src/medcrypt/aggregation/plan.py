@@ -22,7 +22,7 @@ import numpy.typing as npt
 from medcrypt.keys import Recipient
 from medcrypt.keys.identity import check_verifying_key
 
-__all__ = ["NoisePlan", "Plan"]
+__all__ = ["NoisePlan", "Plan", "PrivacyBound"]
 
 _MAGIC, _VERSION = b"MCPL", 1
 _DOMAIN = b"medcrypt/aggregation/plan/v1\x00"
@@ -33,6 +33,30 @@ _MAX_MODULUS_BITS = 62  # so that a slot of any packing has at most 63 bits, and
 _MIN_CLIP, _MAX_CLIP = 1e-100, 1e100  # as `paillier.Packing`
 
 Integers = npt.NDArray[np.int64]
+Reals = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PrivacyBound:
+    """What one or more rounds of a plan cost.
+
+    Parameters
+    ----------
+    epsilon, delta
+        Every round is (epsilon, delta)-private together with the others.
+    unit
+        Whose presence is hidden: "hospital" or "patient".
+    rounds
+        How many rounds are counted.
+    kind
+        What the number is: an upper bound by Rényi divergences, not the exact cost.
+    """
+
+    epsilon: float
+    delta: float
+    unit: str
+    rounds: int = 1
+    kind: str = "upper bound (Rényi)"
 
 
 class NoisePlan(Protocol):
@@ -45,12 +69,24 @@ class NoisePlan(Protocol):
         """Return a canonical encoding of every parameter; it becomes part of the plan hash."""
         ...
 
-    def headroom(self, plan: "Plan") -> int:
-        """Return the bits by which the sum of all clients' noise widens the modulus."""
+    def dimension(self, plan: "Plan") -> int:
+        """Return the number of integers that stand for the arrays, which a rotation pads."""
         ...
 
-    def perturb(self, plan: "Plan", integers: Integers) -> Integers:
+    def headroom(self, plan: "Plan") -> int:
+        """Return the bits by which noise widens a client's values, and with them the modulus."""
+        ...
+
+    def contribution(self, plan: "Plan", reals: Reals, weight: int) -> Integers:
         """Return one client's integers with its share of the noise, before they are encrypted or masked."""
+        ...
+
+    def restore(self, plan: "Plan", reals: Reals) -> Reals:
+        """Return the values of the arrays from what stands for them in a sum."""
+        ...
+
+    def privacy(self, plan: "Plan", delta: float, rounds: int) -> PrivacyBound:
+        """Return what rounds of the plan cost."""
         ...
 
 
@@ -220,8 +256,8 @@ class Plan:
 
     @property
     def dimension(self) -> int:
-        """Number of integers that are added up: `size`, and one more for the weight where `weighted`."""
-        return self.size + self.weighted
+        """Number of integers that are added up: `size`, padded by a rotation, and one more for the weight."""
+        return (self.size if self.noise is None else self.noise.dimension(self)) + self.weighted
 
     @property
     def levels(self) -> int:
@@ -242,6 +278,11 @@ class Plan:
     def headroom(self) -> int:
         """Bits by which noise widens the modulus; 0 without noise."""
         return 0 if self.noise is None else self.noise.headroom(self)
+
+    @property
+    def value_bits(self) -> int:
+        """Bits of what one client contributes to one coordinate, sign included."""
+        return self.bits + ((self.max_weight or 1) - 1).bit_length() + self.headroom
 
     @property
     def modulus_bits(self) -> int:
@@ -286,6 +327,40 @@ class Plan:
         """
         key = (self.parties or {}).get(name)
         return key.verifying_key if isinstance(key, Recipient) else key
+
+    def privacy(self, delta: float, rounds: int = 1) -> PrivacyBound:
+        """Bound what rounds of this plan cost, for a unit whose contribution is replaced by nothing.
+
+        Parameters
+        ----------
+        delta
+            Above the probability of overflows, about rounds (1 + e^epsilon) 2^-40, which is a part of it.
+        rounds
+            How many rounds with equal plans (but for `round_id`) are opened.
+
+        Returns
+        -------
+        PrivacyBound
+            An upper bound by Rényi divergences; it says so.
+
+        Raises
+        ------
+        ValueError
+            If the plan has no noise, or an argument is out of range.
+
+        Examples
+        --------
+        >>> from medcrypt import aggregation
+        >>> plan = Plan(clients=10, threshold=8, clip=1.0, bits=16, shapes={"w": (500,)}, l2_clip=1.0,
+        ...             noise=aggregation.SkellamNoise(noise_multiplier=5.0, unit="hospital"))
+        >>> plan.privacy(delta=1e-6, rounds=2).kind
+        'upper bound (Rényi)'
+        """
+        if self.noise is None:
+            raise ValueError("the plan has no noise: nothing bounds what its sums reveal")
+        if _integer(rounds, "rounds") < 1:
+            raise ValueError("rounds must be at least 1")
+        return self.noise.privacy(self, delta, rounds)
 
     def for_round(self, round_id: int) -> "Plan":
         """Return the same plan for another round.

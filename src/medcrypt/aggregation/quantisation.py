@@ -14,14 +14,13 @@ from typing import SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from medcrypt.aggregation.plan import Integers, Plan
+from medcrypt.aggregation.plan import Integers, Plan, Reals
 from medcrypt.errors import ProtocolError
 from medcrypt.paillier import Packing
 
-__all__ = ["Aggregate", "Update", "add_integers", "quantise", "reduce"]
+__all__ = ["Aggregate", "Update", "add_integers", "is_within", "quantise", "reduce"]
 
 Update = Mapping[str, npt.ArrayLike]
-Reals = npt.NDArray[np.float64]
 
 
 def quantise(
@@ -61,12 +60,14 @@ def quantise(
     """
     factor = _weight(plan, weight)
     reals = _flat(plan, update, saturate)
+    if plan.noise is not None:
+        return plan.noise.contribution(plan, reals, factor)
     contribution = np.empty(plan.dimension, dtype=np.int64)
     if plan.weighted:
         contribution[0] = factor
     steps = _steps(plan, reals) if plan.l2_clip is None else _bounded_steps(plan, reals, factor)
     np.multiply(steps, factor, out=contribution[int(plan.weighted) :])
-    return contribution if plan.noise is None else plan.noise.perturb(plan, contribution)
+    return contribution
 
 
 def reduce(plan: Plan, sums: npt.NDArray[np.int64] | npt.NDArray[np.uint64]) -> Integers:
@@ -189,6 +190,8 @@ class Aggregate:
         """Return the arrays in the unit of the data, divided by an integer."""
         reals = self.integers[int(self.plan.weighted) :] / (divisor * self.plan.levels)
         reals *= self.plan.clip
+        if self.plan.noise is not None:
+            reals = self.plan.noise.restore(self.plan, reals)
         arrays, at = {}, 0
         for name, shape in self.plan.shapes.items():
             size = math.prod(shape)
@@ -265,14 +268,14 @@ def _bounded_steps(plan: Plan, reals: Reals, weight: int) -> Integers:
     limit = (plan.l2_clip or 0.0) / plan.step / weight
     steps = _steps(plan, reals)
     scale = 1.0
-    while not _is_within(steps, limit):
+    while not is_within(steps, limit):
         length = float(np.linalg.norm(reals / plan.step))
         scale = min(scale * (1 - 2.0**-40), limit / length)
         steps = np.trunc(reals / plan.clip * plan.levels * scale).astype(np.int64)
     return steps
 
 
-def _is_within(steps: Integers, limit: float) -> bool:
+def is_within(steps: Integers, limit: float) -> bool:
     """Tell whether the L2 norm is at most the limit, erring to the safe side.
 
     Steps are exact in float64. A sum of d squares, in any order, has a relative error below (d + 1) 2^-53, and

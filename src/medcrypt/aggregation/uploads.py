@@ -103,8 +103,7 @@ def packing_of(plan: Plan) -> Packing:
     >>> packing_of(plan).slot_bits, plan.modulus_bits
     (20, 20)
     """
-    weight_bits = ((plan.max_weight or 1) - 1).bit_length()
-    return Packing(plan.clip, plan.bits, plan.clients, headroom=weight_bits + plan.headroom)
+    return Packing(plan.clip, plan.bits, plan.clients, headroom=plan.value_bits - plan.bits)
 
 
 def proof_context(plan: Plan, sender: str) -> bytes:

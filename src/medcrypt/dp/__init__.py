@@ -7,7 +7,7 @@ and ``noise`` draws exact integer noise from the operating system's randomness.
 from medcrypt.dp import noise, renyi
 from medcrypt.dp.accountant import Accountant
 from medcrypt.dp.calibration import calibrate
-from medcrypt.dp.distributed import distributed_discrete_gaussian
+from medcrypt.dp.distributed import distributed_discrete_gaussian, distributed_skellam
 from medcrypt.dp.events import (
     ApproximateDP,
     Composed,
@@ -49,6 +49,7 @@ __all__ = [
     "ZeroConcentratedDP",
     "calibrate",
     "distributed_discrete_gaussian",
+    "distributed_skellam",
     "from_json",
     "noise",
     "renyi",
