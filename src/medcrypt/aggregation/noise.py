@@ -28,6 +28,7 @@ from medcrypt import dp
 from medcrypt.aggregation.plan import Integers, Plan, PrivacyBound, Reals
 from medcrypt.aggregation.quantisation import is_within
 from medcrypt.aggregation.rotation import coordinate_bound, padded, rotate, rotate_back
+from medcrypt.dp import renyi
 
 __all__ = ["DiscreteGaussianNoise", "SkellamNoise"]
 
@@ -139,8 +140,9 @@ class _DistributedNoise(abc.ABC):
 
     def privacy(self, plan: Plan, delta: float, rounds: int) -> PrivacyBound:
         """Return what rounds of a plan cost; see `Plan.privacy`."""
-        accountant = dp.Accountant().compose(self.event(plan), count=rounds)
-        epsilon = _charged(functools.cache(accountant.epsilon), delta, rounds * self.distance(plan))
+        event = dp.Repeated(self.event(plan), rounds)
+        epsilon_of = functools.cache(functools.partial(renyi.epsilon, event))
+        epsilon = _charged(epsilon_of, delta, rounds * self.distance(plan))
         return PrivacyBound(epsilon, delta, self.unit, rounds)
 
     def distance(self, plan: Plan) -> float:
@@ -171,7 +173,7 @@ class _DistributedNoise(abc.ABC):
         return (plan.l2_clip or 0.0) / plan.step
 
     def _coordinate_limit(self, plan: Plan) -> float:
-        """What coordinates are clipped to, in steps; a projection, which moves no two vectors apart."""
+        """Return what coordinates are clipped to, in steps: a projection, which moves no two vectors apart."""
         if self.rotation:
             return 1.0 + coordinate_bound(self._length(plan), plan.size, OVERFLOW / plan.clients)
         return 1.0 + min(self._length(plan), float(plan.levels * (plan.max_weight or 1)))
@@ -200,8 +202,8 @@ class _DistributedNoise(abc.ABC):
     def _rounded(self, plan: Plan, steps: Reals) -> Integers:
         """Round up or down so that the mean is right; for hospitals again until the norm is within its bound.
 
-        The bound is passed with probability 0.39 at least, so the number of attempts is small; it depends on the vector's
-        fractions, which nobody outside sees.
+        An attempt stays within the bound with probability 0.39 at least. How many there are depends on the fractions
+        of the vector, and is not constant time.
         """
         rounded = dp.noise.round_stochastically(steps)
         if self.unit == "hospital":
@@ -210,7 +212,7 @@ class _DistributedNoise(abc.ABC):
         return rounded
 
     def _deviation(self, plan: Plan) -> float:
-        """Standard deviation of one client's share."""
+        """Return the standard deviation of one client's share."""
         return self.noise_multiplier * self._sensitivity(plan) / math.sqrt(self._honest(plan))
 
     def _weight_deviation(self, plan: Plan) -> float:
@@ -227,7 +229,7 @@ class _DistributedNoise(abc.ABC):
         return [self._share(plan)] + ([self._weight_share(plan)] if plan.weighted else [])
 
     def _tail(self, plan: Plan, parameter: float) -> float:
-        """What no draw of the round exceeds, but with probability `OVERFLOW`."""
+        """Return what no draw of the round exceeds, but with probability `OVERFLOW`."""
         failure = OVERFLOW / 2.0 / (plan.clients * (self.dimension(plan) + plan.weighted))
         return self._quantile(parameter, failure)
 

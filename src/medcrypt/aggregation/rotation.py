@@ -62,8 +62,8 @@ def rotate(seed: bytes, values: Reals) -> Reals:
     --------
     >>> import numpy as np
     >>> y = rotate(b"seed", np.array([3.0, 0.0, 4.0]))
-    >>> y.shape, float(np.linalg.norm(y).round(12)), rotate_back(b"seed", y, 3).round(12).tolist()
-    ((4,), 5.0, [3.0, 0.0, 4.0])
+    >>> y.shape, round(float(np.linalg.norm(y)), 12)
+    ((4,), 5.0)
     """
     rotated = np.zeros(padded(values.size), dtype=np.float64)
     np.multiply(values, _signs(seed, values.size), out=rotated[: values.size])
@@ -127,7 +127,8 @@ def _signs(seed: bytes, size: int) -> Reals:
     """Return +1 or -1 for every value, from the key stream under the hash of the seed."""
     stream = np.empty((size + 7) // 8, dtype=np.uint8)
     AesCtr(hashlib.sha256(_DOMAIN + seed).digest()).fill(0, stream)
-    return 1.0 - 2.0 * np.unpackbits(stream, count=size, bitorder="little")
+    minus = np.unpackbits(stream, count=size, bitorder="little").astype(np.float64)
+    return np.subtract(1.0, np.multiply(minus, 2.0, out=minus), out=minus)
 
 
 def _hadamard(values: Reals) -> Reals:

@@ -111,7 +111,7 @@ def distributed_skellam(variance: float, contributors: int, sensitivity: float, 
     >>> from medcrypt import dp
     >>> event = dp.distributed_skellam(100.0, contributors=10, sensitivity=20.0, dimension=650)
     >>> event.orders[0], round(event.epsilons[0], 4)
-    (2.0, 0.401)
+    (2.0, 0.4009)
     """
     variance, sensitivity = _positive("variance", variance), _positive("sensitivity", sensitivity)
     contributors, dimension = _natural("contributors", contributors), _natural("dimension", dimension)
