@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from medcrypt.aggregation.plan import Integers, NoisePlan, Plan
+from medcrypt.aggregation.plan import Integers, NoisePlan, Plan, PrivacyBound, Reals
 from medcrypt.aggregation.quantisation import Update, add_integers, quantise
 from medcrypt.keys import Identity
 from medcrypt.paillier import KeyShare, PrivateKey, PublicKey, ThresholdPublicKey
@@ -64,10 +64,19 @@ class _RecordedNoise:
     def headroom(self, plan: Plan) -> int:
         return self.noise.headroom(plan)
 
-    def perturb(self, plan: Plan, integers: Integers) -> Integers:
-        perturbed = self.noise.perturb(plan, integers)
-        self.made.append(perturbed.copy())
-        return perturbed
+    def dimension(self, plan: Plan) -> int:
+        return self.noise.dimension(plan)
+
+    def contribution(self, plan: Plan, reals: Reals, weight: int) -> Integers:
+        contribution = self.noise.contribution(plan, reals, weight)
+        self.made.append(contribution.copy())
+        return contribution
+
+    def restore(self, plan: Plan, reals: Reals) -> Reals:
+        return self.noise.restore(plan, reals)
+
+    def privacy(self, plan: Plan, delta: float, rounds: int) -> PrivacyBound:
+        return self.noise.privacy(plan, delta, rounds)
 
 
 class Contributions:
