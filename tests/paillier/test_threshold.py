@@ -579,7 +579,7 @@ def test_a_share_of_another_party_or_length_is_refused(public, shares):
     ):
         with pytest.raises(InvalidKeyError):
             KeyShare.from_bytes(wrong, public)
-    for party, share in ((0, 1), (6, 1), (1, -1), (1, 1 << public.share_bits)):
+    for party, share in ((0, 1), (6, 1), (1, -1), (1, 0), (1, 1 << public.share_bits)):
         with pytest.raises(InvalidKeyError):
             KeyShare(public, party, share)
 
@@ -598,11 +598,13 @@ def test_a_share_shows_no_secret_and_leaves_no_process(shares, parts):
     assert hash(share) != hash(shares[1])
 
 
-def test_a_wiped_share_is_gone(public, shares):
+def test_a_wiped_share_is_gone(public, shares, total):
     share = KeyShare.from_bytes(shares[3].to_bytes(), public)
     buffer = share._share
     share.wipe()
     assert not any(buffer)
+    with pytest.raises(ValueError, match="wiped"):
+        share.partial_decrypt(total)
     again = KeyShare.from_bytes(shares[3].to_bytes(), public)
     buffer = again._share
     del again

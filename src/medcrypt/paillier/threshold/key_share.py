@@ -37,7 +37,7 @@ class KeyShare:
     party
         Whose share it is, counted from 1.
     share
-        s_i, not negative. Secret.
+        s_i, positive. Secret.
 
     Raises
     ------
@@ -57,7 +57,7 @@ class KeyShare:
     def __init__(self, public: ThresholdPublicKey, party: int, share: int) -> None:
         if not 1 <= party <= public.parties:
             raise InvalidKeyError("there is no such party")
-        if not 0 <= share < 1 << public.share_bits:
+        if not 0 < share < 1 << public.share_bits:
             raise InvalidKeyError("not a share of this key")
         self._public = public
         self._party = party
@@ -120,7 +120,7 @@ class KeyShare:
         InvalidCiphertextError
             If it is encrypted under another key, or a ciphertext is not a unit modulo n^2.
         ValueError
-            If the context is too long.
+            If the context is too long, or the share was wiped.
 
         Examples
         --------
@@ -145,6 +145,8 @@ class KeyShare:
 
     def _integer(self) -> int:
         """Return the share as an integer."""
+        if not any(self._share):  # no share is zero, but for a chance of 1 in n
+            raise ValueError("the share was wiped")
         return int.from_bytes(self._share, "big")
 
     def _exponent(self, factor: int) -> bytearray:
@@ -286,12 +288,12 @@ class KeyShare:
         return cls.from_bytes(data, public)
 
     def wipe(self) -> None:
-        """Overwrite the share with zeros; the object is of no use afterwards."""
+        """Overwrite the share with zeros; the object refuses to decrypt afterwards."""
         bignum.wipe(self._share)
 
     def __del__(self) -> None:
         if (share := getattr(self, "_share", None)) is not None:
-            bignum.wipe(share)
+            share[:] = bytes(len(share))  # the kernels may be gone when the interpreter ends
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, KeyShare):

@@ -38,7 +38,7 @@ def deal_threshold_key(
     threshold
         How many decrypt together, 2 to `parties`.
     bits
-        Length of n, a product of two safe primes, as for `generate_keypair`. Takes about half a minute at 3072.
+        Length of n, a product of two safe primes, as for `generate_keypair`. Takes seconds at 3072.
     insecure
         Allow less than 2048 bits, for tests.
 
