@@ -84,7 +84,8 @@ def test_cheaters_of_the_homomorphic_backend_are_named_and_the_others_finish(
 
 
 @pytest.mark.parametrize(
-    ("how", "blamed", "contributors"), [("damage", None, 3), ("replay", "Berlin", 3), ("twice", "Berlin", 4)]
+    ("how", "blamed", "contributors"),
+    [("damage", None, 3), ("replay", "Berlin", 3), ("twice", "Berlin", 4), ("wrong", "Berlin", 4)],
 )
 def test_cheaters_of_the_masking_backend_are_named_and_the_others_finish(how, blamed, contributors):
     plan = small_plan()
@@ -92,6 +93,14 @@ def test_cheaters_of_the_masking_backend_are_named_and_the_others_finish(how, bl
     assert [refusal.party for refusal in report.refusals] == [blamed]
     assert report.exact
     assert len(report.aggregate.contributors) == contributors
+
+
+def test_a_masking_server_that_tells_two_stories_gets_no_sum():
+    plan = small_plan()
+    report = simulate(plan, updates_of(plan), backend="masking", cheaters={"server": "two-sets"})
+    assert report.aggregate is None
+    assert {refusal.party for refusal in report.refusals} == {"server"}
+    assert len(report.refusals) >= plan.clients
 
 
 @pytest.mark.parametrize("step", ["advertise", "share", "upload", "confirm", "reveal"])
@@ -163,7 +172,7 @@ def test_a_federation_keeps_its_ledgers_over_many_rounds():
         ({"dropouts": {"Berlin": "lunch"}}, "choose of: upload"),
         ({"dropouts": ["server"]}, "choose of: nothing"),
         ({"cheaters": {"Berlin": "wrong"}}, "'Berlin' is a client"),
-        ({"backend": "masking", "cheaters": {"server": "single"}}, "choose of: nothing"),
+        ({"backend": "masking", "cheaters": {"server": "single"}}, "choose of: two-sets"),
     ],
 )
 def test_parts_that_nobody_can_play_are_refused(arguments, words):

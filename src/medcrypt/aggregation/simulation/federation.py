@@ -121,7 +121,9 @@ class Federation:
             Who cheats, and how. Clients: "damage" (the upload changes after it was signed), "replay" (an upload of
             another round), "twice" (a second upload), and, homomorphic only, "copy" (another's ciphertexts under
             an own signature). Homomorphic holders: "wrong" (not the decryption). The homomorphic server: "single"
-            (asks to open one upload), "two-sets" (asks to open a second set that differs by one client).
+            (asks to open one upload), "two-sets" (asks to open a second set that differs by one client). Masking
+            clients: "wrong" (not the share that it was given). The masking server: "two-sets" (tells every other
+            client that the last one dropped out).
         saturate
             As for `quantise`.
 
