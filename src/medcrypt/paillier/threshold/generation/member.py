@@ -161,7 +161,7 @@ class CommitteeMember:
         ------
         ProtocolError
             Naming the sender, if the message is malformed, of another session or recipient, or not one that is
-            due: everybody is at most one round ahead.
+            due: everybody is at most one round ahead. After a malformed one the run is over.
         RuntimeError
             If the member has not started.
         """
