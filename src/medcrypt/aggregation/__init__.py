@@ -6,6 +6,9 @@ A `Plan` says what is added up and by whom; everybody has the same one. `quantis
 The homomorphic back-end: a `HomomorphicClient` uploads once, a `HomomorphicServer` adds what it cannot read,
 and each `HomomorphicHolder` of a key (share) helps to open one sum a round, which its `Ledger` remembers.
 
+The masking back-end: a `MaskingClient` hides its update under masks that cancel in the sum and answers a
+`MaskingServer` five times; clients may vanish in between.
+
 `simulate` plays a round out in one process, dropouts and cheaters included, and says what it cost.
 """
 
