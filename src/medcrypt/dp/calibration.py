@@ -71,11 +71,47 @@ def calibrate(
         cost = Accountant(neighbors).compose(family(s), count).epsilon(delta)
         return math.log(max(cost, 1e-300) / epsilon)
 
+    if bracket is None:
+        found = _by_secants(excess)
+        if found is not None:
+            return found
     low, high = _bracket(excess, bracket)
     return _safe_root(excess, low, high)
 
 
 _Point = tuple[float, float]
+
+
+def _by_secants(excess: Callable[[float], float]) -> float | None:
+    """Return the safe end of a bracket of relative width 1e-8 by secants in log-log, or None if they fail.
+
+    The first step guesses that the cost falls like 1/s. Nothing is believed: both ends are evaluated.
+    """
+    try:
+        x, value = 0.0, excess(1.0)
+        ahead = max(min(value, 1.0), -1.0) or 1e-3
+        slope = -1.0
+        for _ in range(12):
+            following = x + ahead
+            there = excess(math.exp(following))
+            if there == value:
+                return None
+            slope = (there - value) / ahead
+            x, value = following, there
+            ahead = -value / slope
+            if not abs(ahead) <= 2.0:
+                return None
+            if abs(ahead) <= 1e-5:
+                # The error of a secant is about the product of the last two steps: below 1e-9 here.
+                break
+        else:
+            return None
+        toward = 1.0 if slope < 0.0 else -1.0
+        safe = math.exp(x + ahead + 0.3 * _TOLERANCE * toward)
+        unsafe = math.exp(x + ahead - 0.6 * _TOLERANCE * toward)
+        return safe if excess(safe) <= 0.0 < excess(unsafe) else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _bracket(excess: Callable[[float], float], bracket: tuple[float, float] | None) -> tuple[_Point, _Point]:

@@ -63,7 +63,7 @@ class Composition:
         self._counts = (1,) * len(self._losses)
         self._placed: tuple[Line, tuple[int, ...], float] | None = None
         self._last = 0.0
-        self._checked: tuple[float, float] | None = None
+        self._checked: tuple[object, float, float, tuple[list[float], list[float]]] | None = None
 
     def run(self, counts: Sequence[int]) -> None:
         """Say how often each mechanism ran, once by default; what was computed for other counts is reused."""
@@ -107,18 +107,21 @@ class Composition:
 
     def may_exceed(self, epsilon: float, log_delta: float) -> bool:
         """Tell whether delta(epsilon) may be above exp(log_delta); False only if Chernoff's bound proves it is not."""
-        reach = self._reach(log_delta)
-        if self._checked is None or self._checked[0] != log_delta:
-            survey = Survey.of(self._pairs(), reach)
-            self._checked = log_delta, survey.chernoff_at_epsilon(epsilon)
-        c = self._checked[1]
+        key = (log_delta, tuple(count.bit_length() for count in self._counts))
+        if self._checked is None or self._checked[0] != key:
+            reach = self._reach(log_delta - math.log(2.0))
+            c = Survey.of(self._pairs(), reach).chernoff_at_epsilon(epsilon)
+            terms = self._terms(reach)
+            try:
+                found = terms.tables_at(c)
+            except OutOfReachError:
+                return True
+            self._checked = key, reach, c, found
+        _, reach, c, found = self._checked
         terms = self._terms(reach)
-        left = terms.missing() + terms.infinity()
-        try:
-            height, error = terms.log_moment(c)
-        except OutOfReachError:
-            return True
+        height, error = terms.total(c, *found)
         log_bound = height + error + log_factor(c) - c * epsilon + 1e-9
+        left = terms.missing() + terms.infinity()
         return not math.exp(min(log_bound, 0.0)) + left <= math.exp(log_delta) * (1.0 - 1e-12)
 
     def pure_epsilon(self) -> float:

@@ -106,18 +106,18 @@ class Terms:
 
     def missing(self) -> float:
         """Return a bound on the mass that tables leave out of the whole composition, counted as infinite loss."""
-        cut = mass_beyond(self.reach)
-        parts = [loss.missing if isinstance(loss, DiscreteLoss) else cut for loss in self.losses]
-        return math.fsum(n * part for n, part in zip(self.counts.tolist(), parts, strict=True)) * (1.0 + 1e-9)
+        cut, total = mass_beyond(self.reach), 0.0
+        for loss, n in zip(self.losses, self.counts.tolist(), strict=True):
+            total += n * (loss.missing if isinstance(loss, DiscreteLoss) else cut)
+        return total * (1.0 + 1e-9)
 
     def infinity(self) -> float:
         """Return the mass at infinite loss of the whole composition."""
-        logs = [
-            n * math.log1p(-loss.infinity)
-            for loss, n in zip(self.losses, self.counts.tolist(), strict=True)
-            if isinstance(loss, DiscreteLoss)
-        ]
-        return -math.expm1(math.fsum(logs))
+        log_finite = 0.0
+        for loss, n in zip(self.losses, self.counts.tolist(), strict=True):
+            if isinstance(loss, DiscreteLoss) and loss.infinity > 0.0:
+                log_finite += n * math.log1p(-loss.infinity)
+        return -math.expm1(log_finite)
 
     def tables(self, c: float, t_max: float, quadrature: _Reals, guesses: Sequence[float]) -> list[Table]:
         """Tabulate every mechanism for one line."""
@@ -128,16 +128,23 @@ class Terms:
 
     def log_moment(self, c: float) -> tuple[float, float]:
         """Return K(c) and a bound on its error."""
+        return self.total(c, *self.tables_at(c))
+
+    def tables_at(self, c: float) -> tuple[list[float], list[float]]:
+        """Return log M(c) of every tabulated mechanism, and bounds on their errors."""
         found = self.tables(c, 0.0, _QUADRATURE / self.counts, [0.0] * len(self.losses))
-        return self.total(c, [t.log_moment for t in found], [t.moment_error for t in found])
+        return [t.log_moment for t in found], [t.moment_error for t in found]
 
     def total(self, c: float, log_moments: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
         """Return K(c) of the whole from log M(c) of the parts, and a bound on its error."""
         bell = 0.5 * self.squared_mu * c * (c + 1.0)
-        parts = self.counts * np.array(log_moments)
-        error = float(self.counts @ np.array(errors)) if self.counts.size else 0.0
-        moduli = float(np.sum(np.abs(parts)))
-        return bell + math.fsum(parts.tolist()), error + U * (4.0 * bell + 4.0 * moduli)
+        height = error = moduli = 0.0
+        for n, moment, wrong in zip(self.counts.tolist(), log_moments, errors, strict=True):
+            height += n * moment
+            moduli += n * abs(moment)
+            error += n * wrong
+        # Each product is rounded once, each sum once more for every mechanism.
+        return bell + height, error * (1.0 + 1e-9) + U * (4.0 * bell + (4.0 + len(log_moments)) * moduli)
 
 
 @dataclass(frozen=True)
@@ -193,12 +200,12 @@ class Line:
         first = terms.tables(c, 24.0 * self.step, _QUADRATURE / terms.counts, _guesses(survey, c))
         self._moments = [t.log_moment for t in first], [t.moment_error for t in first]
         height, _ = terms.total(c, *self._moments)
-        # The integral beyond the last node is at most exp(K(c) - c eps + decay)/(pi t).
+        # The integral beyond the last node is at most exp(K(c) - c eps - fall)/(pi t).
         relative = saddle.log_delta - (height - c * saddle.epsilon)
-        self.count, self._decays = _length(terms, c, self.step, first, relative)
-        shape = (len(first), self.count + -self.count % kernels.LANES)
-        walked = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-        _walk(terms, c, self.step, first, self.count, walked)
+        walk = _Walk(terms, c, self.step, first, _TAIL_DIGITS - relative)
+        self.count, self._stretches = walk.count, walk.stretches
+        walked = walk.real, walk.imaginary, walk.error
+        shape = walk.real.shape
         self._nodes = _Nodes.of(c, self.step, self.count, walked)
         found = terms.tables(beyond, 0.0, _QUADRATURE / terms.counts, _guesses(survey, beyond))
         self.beyond = beyond
@@ -228,11 +235,11 @@ class Line:
         )
         self.height, self._height_error = terms.total(self.c, *self._moments)
         self._height_beyond = sum(terms.total(self.beyond, *self._moments_beyond))
-        tail = -0.5 * terms.squared_mu * (self.step * self.count) ** 2
-        if self._decays.size:
-            tail += float(terms.counts @ self._decays)
-        # h/pi times the sum over n >= N of 1/(n h)^2.
-        self._tail = math.exp(min(tail, 0.0)) / (math.pi * self.step * (self.count - 0.5)) * (1.0 + 1e-9)
+        starts, moduli = self._stretches
+        log_fall = moduli @ terms.counts - 0.5 * terms.squared_mu * starts**2
+        # h/pi times the sum of 1/(n h)^2 over each stretch [t, t'] is at most (1/(t - h) - 1/t')/pi.
+        spans = 1.0 / (starts - self.step) - np.append(1.0 / starts[1:], 0.0)
+        self._tail = float(np.exp(np.minimum(log_fall, 0.0)) @ spans) / math.pi * (1.0 + 1e-9)
         self.infinity, self._missing = terms.infinity(), terms.missing()
 
     def log_scale(self, epsilon: float) -> float:
@@ -317,64 +324,115 @@ def place(survey: Survey, saddle: Saddle) -> tuple[float, float, float]:
     return float(c[place]), float(beyond[place, best[place]]), 1.03 * float(periods[place])
 
 
-def _length(
-    terms: Terms, c: float, step: float, first: Sequence[Table], relative: float
-) -> tuple[int, _Reals]:
-    """Return how many nodes prove the tail, and the bounds on what follows them."""
-    nodes = np.array([16.0 * 2.0**k for k in range(12)])
-    while True:
-        t = step * nodes
+class _Walk:
+    """D = M(z)/M(c) - 1 of all mechanisms on the nodes that count, and what is proven of the line beyond them.
+
+    Nodes are walked in stretches that grow. Further out exp(K) is small, and so is the harm of an error of the
+    quadrature: it may grow. Once exp(K) has fallen by ``fall`` the rest of the line is covered: up to where `decay`
+    proves the fall for good, by stretches [t, t + w] on which every modulus is at most its value at t plus w A1,
+    since abs(M')/M(c) <= A1 for the table's sum; from there on by `decay`.
+
+    ``stretches`` holds their starts t and, for each and every mechanism, the log of the bound on abs M/M(c).
+    """
+
+    def __init__(self, terms: Terms, c: float, step: float, first: Sequence[Table], fall: float) -> None:
+        self._terms, self._c, self._step = terms, c, step
+        self._guesses = [t.log_moment for t in first]
+        self._fall = fall
+        end, final = self._proof(first)
+        blocks = []
+        start, stop, found = 0, min(24, math.ceil(end / step)), list(first)
+        work = 0.0
+        while True:
+            block, fallen = self._block(found, start, stop)
+            blocks.append(block)
+            work += sum(t.losses.size for t in found) * float(stop - start)
+            if work > _WORK:
+                raise OutOfReachError
+            t = step * stop
+            if t >= end:
+                self.stretches = np.array([t]), final[None, :]
+                break
+            covered = self._cover(t, end, fallen) if fallen > self._need(t) + 5.0 else None
+            if covered is not None:
+                self.stretches = np.append(covered[0], end), np.vstack((covered[1], final))
+                break
+            start, stop = stop, min(stop + max(24, stop // 2), math.ceil(end / step))
+            found = self._tables(step * stop, fallen)
+        self.count = stop
+        padding = np.zeros((len(first), -stop % kernels.LANES))
+        self.real, self.imaginary, self.error = (
+            np.ascontiguousarray(np.hstack([*(block[part] for block in blocks), padding]))
+            for part in range(3)
+        )
+
+    def _need(self, t: float) -> float:
+        """Return how far exp(K) has to fall at t and beyond."""
+        return self._fall - math.log(math.pi * t)
+
+    def _tables(self, t_max: float, fallen: float) -> list[Table]:
+        """Tabulate for larger t, as well as the fall of exp(K) asks for."""
+        share = max(min(_QUADRATURE * math.exp(min(fallen, 600.0)), 0.03), 0.3 * (fallen - self._fall))
+        quadrature = np.minimum(share / (1.5 * self._terms.counts), 0.1)
+        return self._terms.tables(self._c, t_max, quadrature, self._guesses)
+
+    def _block(
+        self, found: Sequence[Table], start: int, stop: int
+    ) -> tuple[tuple[_Reals, _Reals, _Reals], float]:
+        """Return D and its error on some nodes, and how far exp(K) has fallen on the last quarter of them."""
+        shape = len(found), stop - start
+        real, imaginary, error = np.empty(shape), np.empty(shape), np.empty(shape)
+        t = self._step * np.arange(float(start), float(stop))
+        last = slice(-max(1, (stop - start) // 4), None)
+        log_modulus = -0.5 * self._terms.squared_mu * t[last] ** 2
+        for row, entry in enumerate(found):
+            kernels.walk(entry.losses, entry.weights, self._step, start, real[row], imaginary[row])
+            error[row] = entry.error(t)
+            a, b = real[row, last], imaginary[row, last]
+            square = np.maximum(2.0 * a + a * a + b * b, -1.0 + 1e-15)
+            log_modulus = log_modulus + 0.5 * self._terms.counts[row] * np.log1p(square)
+        return (real, imaginary, error), -float(np.max(log_modulus))
+
+    def _proof(self, first: Sequence[Table]) -> tuple[float, _Reals]:
+        """Return a t from which on `decay` proves the fall, or the end of what is affordable; and its bounds."""
+        t = self._step * 16.0 * 2.0 ** np.arange(16.0)
         decays = np.array(
             [
-                decay(loss, c, found.log_moment + found.moment_error, t, terms.reach)
-                for loss, found in zip(terms.losses, first, strict=True)
+                decay(loss, self._c, found.log_moment + found.moment_error, t, self._terms.reach)
+                for loss, found in zip(self._terms.losses, first, strict=True)
             ]
-        ).reshape(len(first), nodes.size)
-        total = terms.counts @ decays - 0.5 * terms.squared_mu * t * t - np.log(math.pi * (t - 0.5 * step))
-        proven = np.flatnonzero(total <= relative - _TAIL_DIGITS)
-        best = int(proven[0]) if proven.size else nodes.size - 1
-        if nodes.size == 4 or best == 0:
-            return int(nodes[best]), decays[:, best]
-        if not proven.size:
-            # No proof in reach; take what is affordable and let the bounds say their width.
-            best = min(nodes.size - 1, int(math.log2(_NODES / 16)))
-            return int(nodes[best]), decays[:, best]
-        nodes = np.ceil(nodes[best] * np.array([0.625, 0.75, 0.875, 1.0]))
+        ).reshape(len(first), t.size)
+        total = self._terms.counts @ decays - 0.5 * self._terms.squared_mu * t * t
+        proven = np.flatnonzero(total <= np.log(math.pi * t) - self._fall)
+        if proven.size:
+            return float(t[proven[0]]), decays[:, proven[0]]
+        place = int(math.log2(_NODES / 16))
+        return float(t[place]), decays[:, place]
 
-
-def _walk(
-    terms: Terms,
-    c: float,
-    step: float,
-    first: Sequence[Table],
-    count: int,
-    out: tuple[_Reals, _Reals, _Reals],
-) -> None:
-    """Fill D = M(z)/M(c) - 1 of all mechanisms on all nodes, in stretches that double.
-
-    Further out exp(K) is small, and so is the harm of an error of the quadrature: it may grow.
-    """
-    start, stop, found = 0, min(24, count), list(first)
-    moments = [t.log_moment for t in first]
-    work = 0.0
-    while True:
-        log_modulus = np.zeros(1)
-        for row, entry in enumerate(found):
-            work += entry.losses.size * (stop - start)
-            part = tuple(array[row, start:stop] for array in out)
-            kernels.walk(entry.losses, entry.weights, step, start, part[0], part[1])
-            part[2][:] = entry.error(step * np.arange(float(start), float(stop)))
-            half = (stop - start) // 2
-            square = 2.0 * part[0][half:] + part[0][half:] ** 2 + part[1][half:] ** 2
-            log_modulus = log_modulus + 0.5 * terms.counts[row] * np.log1p(np.maximum(square, -1.0 + 1e-15))
-        if stop >= count or not found:
-            return
-        start, stop = stop, min(2 * stop, count)
-        fallen = max(-float(np.max(log_modulus)), 0.0)
-        quadrature = max(min(_QUADRATURE * math.exp(min(fallen, 600.0)), 0.03), fallen - 40.0) / (
-            1.5 * terms.counts
-        )
-        quadrature = np.minimum(quadrature, 0.1)
-        found = terms.tables(c, step * stop, quadrature, moments)
-        if work + sum(t.losses.size for t in found) * float(stop - start) > _WORK:
-            raise OutOfReachError
+    def _cover(self, start: float, end: float, fallen: float) -> tuple[_Reals, _Reals] | None:
+        """Return stretches from start to end on which the fall is proven, or None if it is not."""
+        starts, rows = [], []
+        t, t_max = start, start
+        found: list[Table] = []
+        one = np.empty(1), np.empty(1)
+        while t < end:
+            if t >= t_max * (1.0 - 1e-9):
+                t_max = min(2.0 * t, end * (1.0 + 1e-9))
+                found = self._tables(t_max, fallen)
+            bounds, rises = [], []
+            for entry in found:
+                kernels.walk(entry.losses, entry.weights, t, 1, *one)
+                modulus = math.hypot(1.0 + float(one[0][0]), float(one[1][0]))
+                bounds.append(modulus + float(np.sum(entry.error(np.array([t, t_max])))))
+                rises.append(entry.mean_modulus * (1.0 + 1e-9))
+            moduli, rise = np.array(bounds), np.array(rises)
+            counts = self._terms.counts
+            fallen = 0.5 * self._terms.squared_mu * t * t - float(counts @ np.log(np.minimum(moduli, 1.0)))
+            room = fallen - self._need(t)
+            if room < 1.0 or len(rows) > 500:
+                return None
+            width = min(0.9 * room / float(counts @ (rise / moduli)) if len(found) else end, t_max - t)
+            starts.append(t)
+            rows.append(np.log(np.minimum(moduli + width * rise, 1.0)))
+            t += width * (1.0 - 1e-9)
+        return np.array(starts), np.array(rows)

@@ -18,7 +18,7 @@ _Reals = NDArray[np.float64]
 
 _Rising = Callable[[_Reals, _Reals, _Reals, _Reals], _Reals]  # of c, K, K', K''
 
-_SCAN, _REFINED = 36, 14  # points of the first look along the axis and of each closer one
+_SCAN, _REFINED = 24, 10  # points of the first look along the axis and of each closer one
 _WIDE = 2e5  # elements above which the scan is made in two halves
 
 
@@ -101,7 +101,7 @@ class Survey:
         variance = float(self.moments(np.array([1e-12]))[2][0])
         scale = 1.0 / math.sqrt(max(variance, 1e-300))
         low, high = min(1e-4 * scale, 1e-3), max(1e3 * scale, 100.0)
-        for points in (_SCAN, _REFINED, 4):
+        for points in (_SCAN, _REFINED, 5):
             c = np.geomspace(low, high, points)
             k, slope, bend = self.moments(c)
             with np.errstate(invalid="ignore", over="ignore"):
@@ -136,7 +136,7 @@ def _coarse(loss: Loss, reach: float) -> tuple[_Reals, _Reals]:
             )
         case SampledGaussianLoss(sigma, q, removing):
             low, high = -min(reach, 12.0) * sigma, 1.0 + reach * sigma
-            step = min(sigma / 5.0, 0.5 * sigma * sigma)
+            step = min(sigma / 2.5, 0.5 * sigma * sigma)
             x = np.arange(low, high + step, step)
             y = (2.0 * x - 1.0) / (2.0 * sigma * sigma)
             with np.errstate(over="ignore"):

@@ -39,7 +39,7 @@ const struct dp_kernels *dp_kernels_of(const char *path);
 
 /* The Poisson-sampled Gaussian in one direction, tilted by c and cut to low <= x <= high. */
 struct dp_sampled {
-    double sigma, q, c;
+    double sigma, q, log_q, c;
     int removing;
     double low, high;
 };
@@ -60,9 +60,9 @@ struct dp_worth {
 size_t dp_panels(const struct dp_sampled *mechanism, double t_max, double log_target, double *ends,
                  size_t room, double *log_quadrature);
 
-/* Fill losses and weights (DP_POINTS for each panel) from the ends of panels. */
-void dp_table(const struct dp_sampled *mechanism, const double *ends, size_t panels, double *losses,
-              double *weights, struct dp_worth *worth);
+/* Fill losses and weights (DP_POINTS for each panel) from the ends of panels. Returns -1 without memory. */
+int dp_table(const struct dp_sampled *mechanism, const double *ends, size_t panels, double *losses,
+             double *weights, struct dp_worth *worth);
 
 /* Upper bounds on log(|M(c + i s)|/M(c)) for all s >= t[k]; `log_moment` is an upper bound on log M(c). */
 void dp_decay(const struct dp_sampled *mechanism, double log_moment, const double *t, size_t size,

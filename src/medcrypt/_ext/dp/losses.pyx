@@ -22,7 +22,7 @@ cdef extern from "dp.h":
                      double epsilon, double *sums) nogil
 
     ctypedef struct sampled_mechanism "struct dp_sampled":
-        double sigma, q, c
+        double sigma, q, log_q, c
         int removing
         double low, high
 
@@ -33,8 +33,8 @@ cdef extern from "dp.h":
     const kernel_table *dp_kernels_of(const char *path) nogil
     size_t dp_panels(const sampled_mechanism *mechanism, double t_max, double log_target, double *ends,
                      size_t room, double *log_quadrature) nogil
-    void dp_table(const sampled_mechanism *mechanism, const double *ends, size_t panels, double *losses,
-                  double *weights, table_worth *worth) nogil
+    int dp_table(const sampled_mechanism *mechanism, const double *ends, size_t panels, double *losses,
+                 double *weights, table_worth *worth) nogil
     void dp_decay(const sampled_mechanism *mechanism, double log_moment, const double *t, size_t size,
                   double *log_bound) nogil
 
@@ -112,7 +112,7 @@ def line(const double[::1] amplitude, const double[::1] phase, const double[::1]
 
 cdef sampled_mechanism _mechanism(double sigma, double q, bint removing, double c, double low, double high):
     cdef sampled_mechanism m
-    m.sigma, m.q, m.removing, m.c, m.low, m.high = sigma, q, removing, c, low, high
+    m.sigma, m.q, m.log_q, m.removing, m.c, m.low, m.high = sigma, q, log(q), removing, c, low, high
     return m
 
 
@@ -138,8 +138,11 @@ def table(double sigma, double q, bint removing, double c, const double[::1] end
         raise ValueError("a table has POINTS rows for each panel")
     cdef sampled_mechanism m = _mechanism(sigma, q, removing, c, ends[0], ends[ends.shape[0] - 1])
     cdef table_worth w
+    cdef int failed
     with nogil:
-        dp_table(&m, &ends[0], ends.shape[0] - 1, &losses[0], &weights[0], &w)
+        failed = dp_table(&m, &ends[0], ends.shape[0] - 1, &losses[0], &weights[0], &w)
+    if failed:
+        raise MemoryError
     return w.log_moment, w.moment_error, w.mean_modulus, w.weight_error, w.weighted_error, w.loss_error
 
 

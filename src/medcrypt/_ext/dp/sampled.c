@@ -9,6 +9,7 @@
 #include "dp.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #define U 0x1p-53
 #define HALF_LOG_TAU 0.91893853320467274178 /* log sqrt(2 pi) */
@@ -32,7 +33,7 @@ struct ratio {
 };
 
 static struct ratio ratio_at(const struct dp_sampled *m, double x) {
-    double y = (2.0 * x - 1.0) / (2.0 * m->sigma * m->sigma), log_q = log(m->q);
+    double y = (2.0 * x - 1.0) / (2.0 * m->sigma * m->sigma), log_q = m->log_q;
     struct ratio at;
     if (y + log_q > 30.0) {
         double rest = (1.0 - m->q) / m->q * exp(-y);
@@ -96,17 +97,28 @@ static double log_modulus(const struct dp_sampled *m, double left, double right,
  * width, B a bound in the ellipse of foci +-1 and half-axes (rho +- 1/rho)/2 (Trefethen 2013, Theorem 19.3).
  * One unit of log covers the rounding of this bound. Any rho is valid; the first that suffices will do.
  */
-static double log_panel(const struct dp_sampled *m, double left, double right, double t, double enough) {
-    static const double radii[] = {2.5, 2.0, 3.0, 1.6, 4.0, 6.0, 1.35};
+static double log_panel(const struct dp_sampled *m, double left, double right, double t, double enough,
+                        size_t *radius) {
+    static const double radii[] = {1.35, 1.6, 2.0, 2.5, 3.0, 4.0, 6.0};
+    static const double logs[] = {0.3001045924503381, 0.4700036292457356, 0.6931471805599453,
+                                  0.9162907318741551, 1.0986122886681098, 1.3862943611198906,
+                                  1.791759469228055};
+    const size_t count = sizeof radii / sizeof radii[0];
     double half = 0.5 * (right - left), middle = 0.5 * (left + right), best = HUGE_VAL;
-    for (size_t k = 0; k < sizeof radii / sizeof radii[0] && best > enough; k++) {
-        double rho = radii[k];
+    /* From the radius that served the last panel outwards. */
+    for (size_t k = 0; k < 5 && best > enough; k++) {
+        size_t away = (k + 1) / 2, index = k % 2 ? *radius + away : *radius - away;
+        if (index >= count) continue;
+        double rho = radii[index];
         double along = 0.5 * (rho + 1.0 / rho) * half, theta = 0.5 * (rho - 1.0 / rho) * half;
         theta /= m->sigma * m->sigma;
         if (theta > 1.57) continue;
-        double bound = 1.0 + log(64.0 / 15.0 * half / (1.0 - 1.0 / (rho * rho))) - 62.0 * log(rho);
+        double bound = 1.0 + log(64.0 / 15.0 * half / (1.0 - 1.0 / (rho * rho))) - 62.0 * logs[index];
         bound += log_modulus(m, middle - along, middle + along, theta, t);
-        if (bound < best) best = bound;
+        if (bound < best) {
+            best = bound;
+            if (best <= enough) *radius = index;
+        }
     }
     return best;
 }
@@ -115,7 +127,7 @@ size_t dp_panels(const struct dp_sampled *mechanism, double t_max, double log_ta
                  size_t room, double *log_quadrature) {
     double width = 3.0 * mechanism->sigma, sum = 0.0;
     double largest = 1.57 * mechanism->sigma * mechanism->sigma * 4.0;
-    size_t panels = 0;
+    size_t panels = 0, radius = 3;
     if (width > largest) width = largest;
     ends[0] = mechanism->low;
     while (ends[panels] < mechanism->high) {
@@ -124,14 +136,14 @@ size_t dp_panels(const struct dp_sampled *mechanism, double t_max, double log_ta
         for (;;) {
             right = left + width;
             if (right > mechanism->high) right = mechanism->high;
-            error = log_panel(mechanism, left, right, t_max, log_target);
+            error = log_panel(mechanism, left, right, t_max, log_target, &radius);
             if (error <= log_target) break;
-            width = 0.75 * (right - left);
+            width = 0.8 * (right - left);
             if (!(width > 1e-9 * mechanism->sigma)) return 0;
         }
         sum += exp(error - log_target);
         ends[++panels] = right;
-        width *= 1.4;
+        width *= 1.25;
     }
     *log_quadrature = log_target + log(sum);
     return panels;
@@ -150,18 +162,20 @@ static void add(struct sum *sum, double x) {
 
 static double of(const struct sum *sum) { return sum->value + sum->lost; }
 
-void dp_table(const struct dp_sampled *mechanism, const double *ends, size_t panels, double *losses,
-              double *weights, struct dp_worth *worth) {
+int dp_table(const struct dp_sampled *mechanism, const double *ends, size_t panels, double *losses,
+             double *weights, struct dp_worth *worth) {
     const struct dp_sampled *m = mechanism;
     const double a = power(m), variance = m->sigma * m->sigma, scale = 1.0 / (m->sigma * exp(HALF_LOG_TAU));
     const size_t size = panels * DP_POINTS;
+    struct ratio *ratios = malloc(size * sizeof *ratios);
+    if (ratios == NULL) return -1;
     double peak = -HUGE_VAL;
     for (size_t j = 0; j < size; j++) {
         double left = ends[j / DP_POINTS], right = ends[j / DP_POINTS + 1];
         size_t k = j % DP_POINTS;
         double point = k < DP_POINTS / 2 ? -points[DP_POINTS / 2 - 1 - k] : points[k - DP_POINTS / 2];
         double x = 0.5 * (left + right) + 0.5 * (right - left) * point;
-        struct ratio at = ratio_at(m, x);
+        struct ratio at = ratios[j] = ratio_at(m, x);
         losses[j] = x;
         weights[j] = a * at.log - 0.5 * x * x / variance;
         if (weights[j] > peak) peak = weights[j];
@@ -175,9 +189,10 @@ void dp_table(const struct dp_sampled *mechanism, const double *ends, size_t pan
         double share = k < DP_POINTS / 2 ? shares[DP_POINTS / 2 - 1 - k] : shares[k - DP_POINTS / 2];
         double factor = 0.5 * (right - left) * share * scale, square = 0.5 * x * x / variance;
         double displaced = 4.0 * fmax(fabs(left), fabs(right)) / variance; /* of the node, over variance */
-        struct ratio at = ratio_at(m, x);
+        struct ratio at = ratios[j];
         double alpha = a * at.log, exponent = weights[j];
-        double bare = factor * exp(-square), full = factor * exp(exponent - lift);
+        double bare = factor * exp(-square);
+        double full = factor * exp(exponent - lift);
         double lambda = at.error + displaced * at.p;
         double of_power = fabs(a) * lambda + fabs(alpha);
         double of_density = 3.0 * square + displaced * fabs(x) + 28.0;
@@ -194,6 +209,7 @@ void dp_table(const struct dp_sampled *mechanism, const double *ends, size_t pan
         loss_error += full * lambda;
         modulus += full * fabs(at.log);
     }
+    free(ratios);
     const double mass = of(&lifted), inverse = 1.0 / mass;
     for (size_t j = 0; j < size; j++) weights[j] *= inverse;
     worth->mean_modulus = modulus * inverse;
@@ -207,9 +223,10 @@ void dp_table(const struct dp_sampled *mechanism, const double *ends, size_t pan
         worth->log_moment = lift + log(mass);
         worth->moment_error = U * (1.01 * worth->weight_error + 20.0 + 9.0 * fabs(worth->log_moment));
     }
+    return 0;
 }
 
-enum { CELLS = 512 };
+enum { CELLS = 320 };
 
 /*
  * The density of the loss is f = phi r^a sigma^2/p, rising and falling at most twice, so that its part above
