@@ -125,7 +125,13 @@ def test_a_result_may_lie_where_an_operand_lies(bignum_kernel):
 @given(n=st.integers(1, 2**200).map(lambda i: 2 * i + 1), data=st.data())
 def test_the_bounds_of_the_design_hold(n, data):
     """R >= 64 n suffices, at its least too: what the kernels never compare is never needed."""
-    for radix in (1 << (64 * n - 1).bit_length(), twin.PORTABLE.radix(n), twin.IFMA.radix(n)):
+    for radix in (
+        1 << (64 * n - 1).bit_length(),
+        twin.PORTABLE.radix(n),
+        twin.FMA.radix(n),
+        twin.NARROW.radix(n),
+        twin.IFMA.radix(n),
+    ):
         x, y = (data.draw(st.tuples(loose(n), loose(n))) for _ in range(2))
         a, b = twin.pair_product(x, y, n, radix)
         assert 0 <= a < 2 * n

@@ -465,6 +465,6 @@ def test_memory_is_filled_with_random_bytes_and_nothing_beyond_it(size):
 
 def test_a_path_takes_one_of_the_kernels_that_the_processor_has():
     assert bignum.kernels()[0] == "int128"
-    assert set(bignum.kernels()) <= {"int128", "adx", "ifma"}
+    assert set(bignum.kernels()) <= {"int128", "adx", "fma", "narrow", "ifma"}
     with pytest.raises(ValueError, match="this processor can run"):
         bignum.Ring(bytes([77]), path="abacus")

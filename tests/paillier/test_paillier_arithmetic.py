@@ -279,6 +279,32 @@ def test_secret_powers_of_one_base_are_the_powers(root, base, exponents):
     assert Group(root).secret_powers(base, encoded, 12) == [pow(base, e, root**2) for e in exponents]
 
 
+@given(n=st.sampled_from([77, 2**127 - 1, 3**200]), x=st.integers(0, 2**700))
+def test_single_inverses_are_inverses(n, x):
+    x %= n * n
+    if math.gcd(x, n) == 1:
+        assert Group(n).inverse_of(x) == pow(x, -1, n * n)
+    else:
+        with pytest.raises(ValueError, match="not invertible"):
+            Group(n).inverse_of(x)
+
+
+@pytest.mark.parametrize("bits", [256, 512, 2048, 3072])
+def test_one_value_and_many_give_the_same_numbers(bits, vector_keys):
+    """Single values have kernels of their own, and so have the primes of keys of usual lengths."""
+    key = vector_keys[bits]
+    group, split = key.public.group, SplitGroup(key.p, key.q)
+    units = random_units(key.public.n, 9)
+    powers = split.nth_powers(units)
+    assert [split.for_one.nth_powers([u])[0] for u in units[:2]] == powers[:2]
+    assert [group.for_one.nth_powers([u])[0] for u in units[:1]] == powers[:1]
+    plaintexts = [0, 1, key.public.n - 1, *random_units(key.public.n, 6)]
+    ciphertexts = group.conceal(plaintexts, powers)
+    assert [split.for_one.decrypt([c])[0] for c in ciphertexts] == plaintexts
+    assert split.decrypt(ciphertexts) == plaintexts
+    assert [key.raw_decrypt(key.raw_encrypt(m)) for m in plaintexts[:3]] == plaintexts[:3]
+
+
 # What a call leaves in memory
 
 

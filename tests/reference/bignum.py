@@ -49,12 +49,14 @@ class Layout:
 
 
 PORTABLE = Layout(lanes=1, digit_bits=64, block=1)
+FMA = Layout(lanes=4, digit_bits=52, block=5)
+NARROW = Layout(lanes=2, digit_bits=52, block=4)
 IFMA = Layout(lanes=8, digit_bits=52, block=10)
 
 
 def layout_of(kernel: str) -> Layout:
-    """Return the layout of a kernel: "int128", "adx" or "ifma"."""
-    return IFMA if kernel == "ifma" else PORTABLE
+    """Return the layout of a kernel: "int128", "adx", "fma", "narrow" or "ifma"."""
+    return {"fma": FMA, "narrow": NARROW, "ifma": IFMA}.get(kernel, PORTABLE)
 
 
 def reduce(t: int, n: int, radix: int) -> tuple[int, int]:

@@ -147,6 +147,8 @@ class Group:
     ----------
     n
         The modulus of a public key: odd, at least 3.
+    kernel
+        One of `medcrypt._ext.bignum.kernels`, or a path; None takes the one that is best for many values.
 
     Examples
     --------
@@ -155,12 +157,18 @@ class Group:
     [3840]
     """
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, kernel: str | None = None) -> None:
         self.n = n
         self.n_squared = n * n
         self.n_width = -(-n.bit_length() // 8)
         self.width = -(-2 * n.bit_length() // 8)
-        self.ring = bignum.Ring(n.to_bytes(self.n_width, "big"))
+        self.ring = bignum.Ring(n.to_bytes(self.n_width, "big"), path=kernel)
+
+    @cached_property
+    def for_one(self) -> "Group":
+        """The same group on the kernel that is best for single values."""
+        kernel = bignum.kernel_for_one()
+        return self if self.ring.path == kernel else Group(self.n, kernel)
 
     def residues(self, values: "Iterable[int] | Residues") -> Residues:
         """Take integers, or residues of another group of the same n, as residues of this one."""
@@ -307,9 +315,20 @@ class Group:
     def _inverses(self, values: list[int]) -> Residues:
         """Invert as many values as there are lanes, one by one."""
         try:
-            return self.residues([pow(x, -1, self.n_squared) for x in values])
+            return self.residues([self.inverse_of(x) for x in values])
         except ValueError:
             raise ValueError("a residue is not invertible modulo n^2") from None
+
+    def inverse_of(self, x: int) -> int:
+        """Return the inverse of one public residue: that modulo n, and a step of Newton's to n^2.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        inverse = pow(x % self.n, -1, self.n)
+        return inverse * (2 - x * inverse) % self.n_squared
 
     def _fill_last_lanes(self, pairs: npt.NDArray[np.uint64], count: int) -> None:
         """Put 1 into the lanes of the last group that belong to no residue."""
@@ -352,6 +371,8 @@ class FixedBase:
         The square root of the modulus: n, or a prime factor of n. Odd.
     exponent_bits
         The longest exponent that the table can serve.
+    kernel
+        As for `Group`.
 
     Examples
     --------
@@ -359,8 +380,8 @@ class FixedBase:
     True
     """
 
-    def __init__(self, base: int, root: int, exponent_bits: int) -> None:
-        self._group = Group(root)
+    def __init__(self, base: int, root: int, exponent_bits: int, kernel: str | None = None) -> None:
+        self._group = Group(root, kernel)
         self._exponent_bits = exponent_bits
         self._width = -(-exponent_bits // 8)
         self._comb = bignum.Comb(self._group.ring, self._group.residues([base]).pairs, exponent_bits)
@@ -417,6 +438,8 @@ class SplitGroup:
     ----------
     p, q
         The prime factors of n.
+    kernel
+        As for `Group`.
 
     Examples
     --------
@@ -424,10 +447,17 @@ class SplitGroup:
     [42]
     """
 
-    def __init__(self, p: int, q: int) -> None:
+    def __init__(self, p: int, q: int, kernel: str | None = None) -> None:
         self.n = p * q
-        self._group = Group(self.n)
-        self._halves = _Half(p, q), _Half(q, p)
+        self._group = Group(self.n, kernel)
+        self._halves = _Half(p, q, kernel), _Half(q, p, kernel)
+
+    @cached_property
+    def for_one(self) -> "SplitGroup":
+        """The same group on the kernel that is best for single values."""
+        kernel, (p_half, q_half) = bignum.kernel_for_one(), self._halves
+        same = self._group.ring.path == kernel
+        return self if same else SplitGroup(p_half.prime, q_half.prime, kernel)
 
     @cached_property
     def _joiners(self) -> tuple[Residues, Residues]:
@@ -448,7 +478,8 @@ class SplitGroup:
 
     def fixed_base(self, base: int, exponent_bits: int) -> tuple[FixedBase, FixedBase]:
         """Build the two tables for `fixed_base_powers`."""
-        first, second = (FixedBase(base, half.prime, exponent_bits) for half in self._halves)
+        kernel = self._group.ring.path
+        first, second = (FixedBase(base, half.prime, exponent_bits, kernel) for half in self._halves)
         return first, second
 
     def fixed_base_powers(
@@ -545,9 +576,9 @@ class SplitGroup:
 class _Half:
     """What the key holder does modulo the square of one prime; `other` is the other one."""
 
-    def __init__(self, prime: int, other: int) -> None:
+    def __init__(self, prime: int, other: int, kernel: str | None) -> None:
         self.prime, self._other = prime, other
-        self.group = Group(prime)
+        self.group = Group(prime, kernel)
 
     @cached_property
     def _inverse(self) -> int:

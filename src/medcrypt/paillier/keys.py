@@ -814,15 +814,30 @@ class PrivateKey(EncryptionKey):
     def _public_half(self) -> PublicKey:
         return self._public
 
+    @cached_property
+    def _tables_for_one(self) -> tuple[FixedBase, FixedBase]:
+        """The same for the kernel that is best for single values."""
+        group = self._group.for_one
+        return (
+            self._tables
+            if group is self._group
+            else group.fixed_base(self._public.h, self._public.exponent_bits)
+        )
+
     def _nth_powers(self, units: list[int]) -> Residues:
-        return self._group.nth_powers(units)
+        group = self._group.for_one if len(units) == 1 else self._group
+        return group.nth_powers(units)
 
     def _short_powers(self, exponents: bytearray) -> Residues:
+        if len(exponents) * 8 < 2 * self._public.exponent_bits:
+            return self._group.for_one.fixed_base_powers(self._tables_for_one, exponents)
         return self._group.fixed_base_powers(self._tables, exponents)
 
     def _decrypt(self, ciphertexts: list[int] | Residues) -> list[int]:
         """Check, blind and decrypt; a block at a time, which bounds the memory of what lies in between."""
-        group = self._public.group
+        group, split = self._public.group, self._group
+        if len(ciphertexts) == 1:
+            group, split = group.for_one, split.for_one
         plaintexts: list[int] = []
         for start in range(0, len(ciphertexts), _BLOCK):
             block = ciphertexts[start : start + _BLOCK]
@@ -831,7 +846,7 @@ class PrivateKey(EncryptionKey):
             masks = self.masks(len(block))
             blinded = group.multiply(block, masks)
             masks.wipe()
-            plaintexts += self._group.decrypt(blinded)
+            plaintexts += split.decrypt(blinded)
             blinded.wipe()
         return plaintexts
 

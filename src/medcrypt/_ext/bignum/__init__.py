@@ -1,5 +1,27 @@
 """Residues modulo n^2 and n in batches, for any odd n: Paillier's arithmetic."""
 
-from medcrypt._ext.bignum.rings import Comb, Ring, fill_random, in_range, jacobi, kernels, lanes, strike, wipe
+from medcrypt._ext.bignum.rings import (
+    Comb,
+    Ring,
+    fill_random,
+    in_range,
+    jacobi,
+    kernel_for_one,
+    kernels,
+    lanes,
+    strike,
+    wipe,
+)
 
-__all__ = ["Comb", "Ring", "fill_random", "in_range", "jacobi", "kernels", "lanes", "strike", "wipe"]
+__all__ = [
+    "Comb",
+    "Ring",
+    "fill_random",
+    "in_range",
+    "jacobi",
+    "kernel_for_one",
+    "kernels",
+    "lanes",
+    "strike",
+    "wipe",
+]

@@ -46,7 +46,8 @@ enum {
 
 typedef struct bn_ring bn_ring;
 
-/* One implementation. Results may lie where an operand lies. `scratch` has bn_scratch_words(). */
+/* One implementation. Results may lie where an operand lies. `scratch` has bn_scratch_words(), zeros when the first
+ * product takes it; from then on it belongs to that ring. */
 typedef struct {
     size_t lanes;
     size_t digit_bits;   /* B = 2^digit_bits */
@@ -66,11 +67,13 @@ typedef struct {
 
 extern const bn_kernels bn_portable;
 extern const bn_kernels bn_adx;
+extern const bn_kernels bn_fma;
 extern const bn_kernels bn_ifma;
+extern const bn_kernels bn_narrow;
 
-/* The kernels of that name ("int128", "adx", "ifma"), or of a path: "avx512" has IFMA, and "avx2" and "portable" the
- * better kernel for 64-bit words that the processor runs. NULL where it cannot. Call it only for a path, or "ifma",
- * that the processor can run. */
+/* The kernels of that name ("int128", "adx", "fma", "narrow", "ifma"), or of a path: "avx512" has IFMA, "avx2" FMA, and
+ * "portable" the better kernel for 64-bit words that the processor runs. NULL where it cannot. Call it only for a path
+ * that the processor can run, for "fma" where it runs AVX2, and for "ifma" and "narrow" where it runs AVX-512. */
 const bn_kernels *bn_kernels_of(const char *name);
 
 /* Everything derived from the moduli of one group. */

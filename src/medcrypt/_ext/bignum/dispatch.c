@@ -15,6 +15,17 @@ static const bn_kernels *adx(void) {
     return (ebx & bmi2) && (ebx & adx) ? &bn_adx : NULL;
 }
 
+#ifdef MEDCRYPT_X86_KERNELS
+
+/* AVX2 says nothing of FMA, which came with it in nearly every processor. */
+static const bn_kernels *fma_units(void) {
+    const uint32_t fma = 1u << 12;
+    uint32_t eax, ebx, ecx, edx;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & fma) ? &bn_fma : NULL;
+}
+
+#endif
+
 #else
 
 static const bn_kernels *adx(void) { return NULL; }
@@ -25,6 +36,9 @@ const bn_kernels *bn_kernels_of(const char *name) {
     if (strcmp(name, "int128") == 0) return &bn_portable;
     if (strcmp(name, "adx") == 0) return adx();
 #ifdef MEDCRYPT_X86_KERNELS
+    if (strcmp(name, "narrow") == 0) return &bn_narrow;
+    if (strcmp(name, "fma") == 0) return fma_units();
+    if (strcmp(name, "avx2") == 0 && fma_units() != NULL) return fma_units();
     if (strcmp(name, "avx512") == 0 || strcmp(name, "ifma") == 0) return &bn_ifma;
 #endif
     return adx() != NULL ? adx() : &bn_portable;

@@ -148,7 +148,7 @@ static void gather(const bn_ring *ring, uint64_t *x, size_t words, const uint64_
 
 size_t bn_single_words(const bn_ring *ring) { return ring->digits * ring->kernels->lanes; }
 size_t bn_group_words(const bn_ring *ring) { return 2 * bn_single_words(ring); }
-size_t bn_scratch_words(const bn_ring *ring) { return (10 * ring->digits + 32) * ring->kernels->lanes; }
+size_t bn_scratch_words(const bn_ring *ring) { return (17 * ring->digits + 160) * ring->kernels->lanes; }
 
 /* Where each constant lies in the memory of a ring; returns how many words there are. */
 static size_t place(bn_ring *ring, uint64_t *memory) {

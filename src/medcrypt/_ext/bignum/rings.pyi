@@ -3,7 +3,18 @@ from typing import Any, Final, NoReturn, Self, TypeAlias, final
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 
-__all__ = ["Comb", "Ring", "fill_random", "in_range", "jacobi", "kernels", "lanes", "strike", "wipe"]
+__all__ = [
+    "Comb",
+    "Ring",
+    "fill_random",
+    "in_range",
+    "jacobi",
+    "kernel_for_one",
+    "kernels",
+    "lanes",
+    "strike",
+    "wipe",
+]
 
 _Bytes: TypeAlias = Buffer | NDArray[Any]  # on Python 3.11 numpy does not declare its arrays to be buffers
 
@@ -43,6 +54,7 @@ class Comb:
     def __reduce__(self) -> NoReturn: ...
     def powers(self, exponents: _Bytes, width: int, out: _Bytes) -> None: ...
 
+def kernel_for_one(path: str | None = None) -> str: ...
 def kernels() -> tuple[str, ...]: ...
 def lanes(path: str | None = None) -> int: ...
 def in_range(values: _Bytes, width: int, limit: _Bytes) -> bool: ...

@@ -10,7 +10,10 @@ from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
 from medcrypt._ext.cpu.detect import path as path_in_use
 from medcrypt._ext.cpu.detect import paths as runnable_paths
 
-__all__ = ["Comb", "Ring", "fill_random", "in_range", "jacobi", "kernels", "lanes", "strike", "wipe"]
+__all__ = [
+    "Comb", "Ring", "fill_random", "in_range", "jacobi", "kernel_for_one", "kernels", "lanes", "strike",
+    "wipe",
+]
 
 cdef extern from "bignum.h":
     enum:
@@ -141,15 +144,23 @@ cdef object checked_path(object path):
 def kernels():
     """Return the names of all kernels that the processor can run: what tests compare with one another.
 
-    A path takes the best one that it may: ``"portable"`` and ``"avx2"`` the one for 64-bit words that uses
-    MULX, ADCX and ADOX where they exist, ``"avx512"`` the one with IFMA.
+    A path takes the best one that it may: ``"portable"`` one for 64-bit words, with MULX, ADCX and ADOX where
+    they exist, ``"avx2"`` the one with FMA, ``"avx512"`` the one with IFMA. ``"narrow"`` has IFMA too, for
+    few values: see `kernel_for_one`.
     """
     found = ["int128"]
     if bn_kernels_of(b"adx") is not NULL:
         found.append("adx")
+    if "avx2" in runnable_paths() and bn_kernels_of(b"fma") is not NULL:
+        found.append("fma")
     if "avx512" in runnable_paths():
-        found.append("ifma")
+        found += ["narrow", "ifma"]
     return tuple(found)
+
+
+def kernel_for_one(path=None):
+    """Return the name of the kernel that computes with a single value in the least time, on a path."""
+    return "narrow" if checked_path(path) == "avx512" else "portable"
 
 
 def lanes(path=None):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
+from medcrypt._ext import bignum
 from medcrypt.errors import InvalidCiphertextError, InvalidKeyError
 from medcrypt.paillier import jwk
 from medcrypt.paillier.arithmetic import Group, Residues, SplitGroup, random_units
@@ -117,7 +118,7 @@ class PaillierPublicKey:
         self._insecure = bool(insecure)
         self._key: PublicKey | None = None
         _check_length(self.n, insecure)
-        self._group = Group(self.n)
+        self._group = Group(self.n, bignum.kernel_for_one())
 
     @classmethod
     def from_key(cls, key: PublicKey) -> "PaillierPublicKey":
@@ -488,7 +489,7 @@ class PaillierPrivateKey:
         self.hp = self.h_function(p, self.psquare)
         self.hq = self.h_function(q, self.qsquare)
         self._key = key
-        self._split = SplitGroup(p, q) if key is None else None
+        self._split = SplitGroup(p, q, bignum.kernel_for_one()) if key is None else None
 
     def __repr__(self) -> str:
         return f"<PaillierPrivateKey for {self.public_key!r}>"
@@ -912,7 +913,7 @@ class EncryptedNumber:
             raise ValueError("the factor must be in [0, n)")
         base = self.__ciphertext
         if factor >= key.n - key.max_int:
-            base, factor = pow(base, -1, key.nsquare), key.n - factor
+            base, factor = key._group.inverse_of(base), key.n - factor
         return key._group.power([base], factor)[0]
 
     def _check_key(self, other: PaillierPublicKey) -> None:
