@@ -74,7 +74,9 @@ class Composition:
         infinity = self._terms(1.0).infinity()
         if infinity > 0.0 and log_delta < math.log(infinity) + 1e-9:
             return (math.inf, math.inf) if log_delta < math.log(infinity) - 1e-9 else (0.0, math.inf)
-        pure = self.pure_epsilon()
+        pure = self._largest_finite()
+        if pure == 0.0:
+            return 0.0, 0.0
         closed = self._closed_form()
         if closed is not None:
             low, high = _inverted(closed, log_delta, 0.0, self._last)
@@ -91,8 +93,11 @@ class Composition:
 
     def log_delta_bounds(self, epsilon: float) -> Bounds:
         """Return certified bounds on log delta(epsilon), epsilon >= 0."""
-        if epsilon >= self.pure_epsilon():
-            return -math.inf, -math.inf
+        if epsilon >= self._largest_finite():
+            infinity = self._terms(1.0).infinity()
+            if infinity == 0.0:
+                return -math.inf, -math.inf
+            return math.log(infinity) - 1e-12, math.log(infinity) + 1e-12
         closed = self._closed_form()
         if closed is not None:
             return closed.bounds(epsilon)
@@ -126,6 +131,11 @@ class Composition:
 
     def pure_epsilon(self) -> float:
         """Return the epsilon of delta = 0 from above: the largest loss, infinite where there is none."""
+        lists = (loss for loss in self._losses if isinstance(loss, DiscreteLoss))
+        return math.inf if any(loss.infinity > 0.0 for loss in lists) else self._largest_finite()
+
+    def _largest_finite(self) -> float:
+        """Return the largest loss that is not infinite, from above: from there on delta is what is at infinity."""
         exact, rounded = Fraction(0), 0.0
         for loss, count in self._pairs():
             match loss:
@@ -133,7 +143,7 @@ class Composition:
                     exact += count * Fraction(e)
                 case SampledGaussianLoss(_, q, False):
                     rounded -= count * math.log1p(-q)
-                case DiscreteLoss() if loss.infinity == 0.0 and loss.missing == 0.0:
+                case DiscreteLoss() if loss.missing == 0.0:
                     rounded += count * (float(np.max(loss.losses)) + loss.loss_error)
                 case _:
                     return math.inf

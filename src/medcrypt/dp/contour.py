@@ -273,8 +273,10 @@ class Line:
         scale = self.step / math.pi
         finite, fall = scale * cosines, scale * (self.c * cosines - sines)
         log_scale = self.log_scale(epsilon)
+        if self.infinity > 0.0 and log_scale < -650.0:
+            return math.log(self.infinity), -0.0
         if self.infinity > 0.0:
-            finite += self.infinity * math.exp(min(-log_scale, 700.0))
+            finite += self.infinity * math.exp(-log_scale)
         if not finite > 0.0:
             return -math.inf, -math.inf
         return math.log(finite) + log_scale, -fall / finite
@@ -288,10 +290,14 @@ class Line:
         at_infinity = self.infinity * math.exp(min(-log_scale, 700.0))
         low = total - charges.down + at_infinity * (1.0 - 1e-12)
         high = total + charges.up + at_infinity * (1.0 + 1e-12)
-        return (
-            math.log(low) + log_scale - error - 4.0 * U * abs(log_scale) if low > 0.0 else -math.inf,
-            math.log(high) + log_scale + error + 4.0 * U * abs(log_scale) if high > 0.0 else -math.inf,
-        )
+        least = math.log(low) + log_scale - error - 4.0 * U * abs(log_scale) if low > 0.0 else -math.inf
+        most = math.log(high) + log_scale + error + 4.0 * U * abs(log_scale) if high > 0.0 else -math.inf
+        left = self.infinity + self._missing
+        if log_scale < -650.0 and left > 0.0:
+            # Far beyond the finite losses the scale underflows, and what is at infinity is all there is.
+            least = max(least, math.log(self.infinity) - 1e-11) if self.infinity > 0.0 else least
+            most = float(np.logaddexp(most, math.log(left) + 1e-11))
+        return least, most
 
 
 def _guesses(survey: Survey, c: float) -> list[float]:

@@ -234,8 +234,9 @@ def delta(event: Event, epsilon: float) -> float:
         total, factor = _total(counted, c), _log_factor(c)
         return total + factor - c * epsilon + 1e-15 * (abs(factor) + c * epsilon)
 
-    log_delta = at(_best(at, counted))
-    finite = min(math.exp(min(log_delta, 0.0)) * (1.0 + _SAFE), 1.0)
+    c = _best(at, counted)
+    rough = min(math.exp(min(at(c), 0.0)), 1.0)
+    finite = min(_exact_delta(c, _total(counted, c), epsilon, rough) * (1.0 + _SAFE), 1.0)
     return min(max(revealed + (1.0 - revealed) * finite, 5e-324), 1.0)
 
 
@@ -598,6 +599,20 @@ def _exact_conversion(c: float, log_moment: float, delta: float, rough: float) -
         if high - low < 1e-9 * high:
             break
     return high
+
+
+def _exact_delta(c: float, log_moment: float, epsilon: float, rough: float) -> float:
+    """Return the least delta that a Rényi divergence of one order implies, from above; as `_exact_conversion`."""
+    if not 1e-9 < log_moment < 300.0 or not 1e-280 < rough < 1.0 or not epsilon < 300.0 or c > 1e6:
+        return rough
+    low, high = math.log(rough) - 20.0, math.log(rough)
+    while high - low > 1e-9:
+        middle = 0.5 * (low + high)
+        if _log_least_moment(c, math.exp(middle), epsilon) > log_moment + 1e-13 * (10.0 + c):
+            high = middle
+        else:
+            low = middle
+    return min(math.exp(high), rough)
 
 
 def _log_least_moment(c: float, delta: float, epsilon: float) -> float:
