@@ -18,6 +18,7 @@ from medcrypt.aggregation.messages import Message, MessageType, read_message
 from medcrypt.aggregation.plan import Plan
 from medcrypt.errors import FormatError, InvalidCiphertextError, ProtocolError
 from medcrypt.paillier import EncryptedArray, Packing, PublicKey, add
+from medcrypt.paillier.proofs import plaintexts
 
 __all__ = [
     "Contributions",
@@ -138,19 +139,27 @@ def read_upload(plan: Plan, public: PublicKey, data: bytes | bytearray | memoryv
     ProtocolError
         If anything is wrong; it names the signer if the signature holds.
     """
+    upload, proof = _read_without_proof(plan, public, data)
+    _check_proofs(plan, public, [upload], [proof])
+    return upload
+
+
+def _read_without_proof(
+    plan: Plan, public: PublicKey, data: bytes | bytearray | memoryview
+) -> tuple[Upload, bytes]:
+    """Check everything but the proof, which is returned beside the upload."""
     message = read_message(plan, data, {MessageType.UPLOAD})
     if plan.parties is not None and message.sender not in plan.client_names:
         raise ProtocolError("only clients upload", message.sender)
     try:
-        array = _read_array(plan, public, message)
+        array, proof = _read_body(plan, public, message.body)
     except (FormatError, InvalidCiphertextError) as error:
         raise ProtocolError(str(error), message.sender) from error
-    return Upload(message.sender, array, message.digest, bytes(data))
+    return Upload(message.sender, array, message.digest, bytes(data)), proof
 
 
-def _read_array(plan: Plan, public: PublicKey, message: Message) -> EncryptedArray:
-    """Read the body: the array, and the proof where the plan wants one."""
-    body = message.body
+def _read_body(plan: Plan, public: PublicKey, body: memoryview) -> tuple[EncryptedArray, bytes]:
+    """Read the array, and the proof where the plan wants one."""
     if len(body) < _COUNT.size:
         raise FormatError("the upload is too short")
     (length,) = _COUNT.unpack_from(body)
@@ -162,9 +171,20 @@ def _read_array(plan: Plan, public: PublicKey, message: Message) -> EncryptedArr
         raise FormatError("the upload does not have the planned form")
     if array.terms != 1:
         raise FormatError("the upload is not one client's contribution")
-    if plan.proofs:
-        array.verify_plaintexts_known(bytes(proof), context=proof_context(plan, message.sender))
-    return array
+    return array, bytes(proof)
+
+
+def _check_proofs(plan: Plan, public: PublicKey, uploads: Sequence[Upload], proofs: Sequence[bytes]) -> None:
+    """Verify the proofs of many uploads at once, if the plan wants any."""
+    if not plan.proofs:
+        return
+    claims = [
+        (upload.array.residues, proof, proof_context(plan, upload.sender))
+        for upload, proof in zip(uploads, proofs, strict=True)
+    ]
+    for upload, fault in zip(uploads, plaintexts.faults(public.group, claims), strict=True):
+        if fault is not None:
+            raise ProtocolError(str(fault), upload.sender) from fault
 
 
 def write_request(uploads: Sequence[Upload]) -> bytes:
@@ -199,12 +219,14 @@ def read_request(plan: Plan, public: PublicKey, message: Message) -> Contributio
         fewer than `plan.threshold`; naming the client who signed an upload that breaks the plan.
     """
     server = message.sender
-    uploads = []
+    uploads, proofs = [], []
     for data in _split(message.body, server, plan.clients):
         try:
-            uploads.append(read_upload(plan, public, data))
+            upload, proof = _read_without_proof(plan, public, data)
         except ProtocolError as error:
             raise error if error.party else ProtocolError(f"its request: {error}", server) from error
+        uploads.append(upload)
+        proofs.append(proof)
     keys = [upload.sender.encode() for upload in uploads]
     if any(first >= second for first, second in itertools.pairwise(keys)):
         raise ProtocolError("its request does not name different clients in ascending order", server)
@@ -212,6 +234,7 @@ def read_request(plan: Plan, public: PublicKey, message: Message) -> Contributio
         raise ProtocolError(
             f"it asks to open {len(uploads)} contributions, the plan's threshold is {plan.threshold}", server
         )
+    _check_proofs(plan, public, uploads, proofs)
     return Contributions(tuple(uploads))
 
 

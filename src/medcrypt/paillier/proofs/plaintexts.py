@@ -39,12 +39,14 @@ from medcrypt.paillier.proofs.residues import powers
 from medcrypt.paillier.proofs.transcript import Fields, Transcript, octets
 from medcrypt.paillier.soundness import hash_to_residue
 
-__all__ = ["proof_size", "prove_short", "prove_textbook", "verify"]
+__all__ = ["faults", "proof_size", "prove_short", "prove_textbook", "verify"]
 
 _DOMAIN = b"medcrypt/paillier/proof/plaintexts/v1"
 _MAGIC = b"MCPT\x01"
 _COEFFICIENT = 16  # bytes of a coefficient
 _LIMBS = 4  # a coefficient is cut into limbs of 32 bits for the batched powers
+_FEW = 8  # groups of lanes up to which powers one by one cost less than batched ones
+_NO_PROOF = "the proof that the plaintexts are known does not hold"
 
 
 def proof_size(bits: int) -> int:
@@ -140,12 +142,44 @@ def verify(
     --------
     See `prove_textbook`.
     """
-    n = group.n
-    commitment, z, w = _decode(group, proof)
-    coefficients = _coefficients(group, ciphertexts, commitment, context)
-    claimed = group.conceal([z], group.nth_powers([w]))[0]
-    if claimed != commitment * _product_of_powers(group, ciphertexts, coefficients) % (n * n):
-        raise InvalidCiphertextError("the proof that the plaintexts are known does not hold")
+    (fault,) = faults(group, [(ciphertexts, proof, context)])
+    if fault is not None:
+        raise fault
+
+
+def faults(
+    group: Group, claims: Sequence[tuple[Residues, bytes | bytearray | memoryview, bytes]]
+) -> list[InvalidCiphertextError | None]:
+    """Verify many proofs, of different provers, side by side.
+
+    Parameters
+    ----------
+    group
+        As for `verify`.
+    claims
+        Ciphertexts, proof and context of each.
+
+    Returns
+    -------
+    list
+        For each what `verify` would raise, or None.
+    """
+    found: list[InvalidCiphertextError | None] = [None] * len(claims)
+    decoded = {}
+    for i, (_, proof, _) in enumerate(claims):
+        try:
+            decoded[i] = _decode(group, proof)
+        except InvalidCiphertextError as error:
+            found[i] = error
+    claimed = group.conceal(
+        (z for _, z, _ in decoded.values()), group.nth_powers(w for _, _, w in decoded.values())
+    )
+    for (i, (commitment, _, _)), left in zip(decoded.items(), claimed, strict=True):
+        ciphertexts, _, context = claims[i]
+        coefficients = _coefficients(group, ciphertexts, commitment, context)
+        if left != commitment * _product_of_powers(group, ciphertexts, coefficients) % group.n_squared:
+            found[i] = InvalidCiphertextError(_NO_PROOF)
+    return found
 
 
 def _commit(group: Group) -> tuple[int, int, int]:
@@ -171,11 +205,32 @@ def _coefficients(group: Group, ciphertexts: Residues, commitment: int, context:
 
 def _product_of_powers(group: Group, bases: Residues, coefficients: Sequence[int]) -> int:
     """Return the product of all bases to the power of their coefficients, modulo n^2."""
+    powers_of = _few_powers if len(bases) <= _FEW * group.ring.lanes else _many_powers
+    product = 1
+    for power in powers_of(group, bases, coefficients):
+        product = product * power % group.n_squared
+    return product
+
+
+def _few_powers(group: Group, bases: Residues, coefficients: Sequence[int]) -> Residues:
+    """Return base^coefficient for each, a lane for each base."""
+    ring, out = group.ring, np.empty_like(bases.pairs)
+    for start in range(0, len(bases), ring.lanes):
+        here = [*coefficients[start : start + ring.lanes], *[0] * ring.lanes][: ring.lanes]
+        exponents = b"".join(octets(e, _COEFFICIENT) for e in here)
+        row = slice(start // ring.lanes, start // ring.lanes + 1)
+        ring.power_by_lane(bases.pairs[row], exponents, out[row])
+    return Residues(group, out, len(bases))
+
+
+def _many_powers(group: Group, bases: Residues, coefficients: Sequence[int]) -> Residues:
+    """Return one residue, the product of all base^coefficient: limbs of 32 bits, then Horner's rule."""
     encoded = b"".join(e.to_bytes(_COEFFICIENT, "little") for e in coefficients)
     limbs = np.frombuffer(encoded, dtype="<u4").reshape(-1, _LIMBS).T.astype(np.int64)
-    product = 1
-    for power in reversed(products_of_powers(bases, limbs)):
-        product = pow(product, 1 << 32, group.n_squared) * power % group.n_squared
+    first, *others = reversed(products_of_powers(bases, limbs))
+    product = group.residues([first])
+    for power in others:
+        product = group.multiply(group.power(product, 1 << 32), [power])
     return product
 
 
@@ -196,5 +251,5 @@ def _decode(group: Group, proof: bytes | bytearray | memoryview) -> tuple[int, i
         raise InvalidCiphertextError(str(error)) from None
     in_range = 0 < commitment < group.n_squared and z < group.n and 0 < w < group.n
     if not in_range or math.gcd(commitment * w, group.n) != 1:
-        raise InvalidCiphertextError("the proof that the plaintexts are known does not hold")
+        raise InvalidCiphertextError(_NO_PROOF)
     return commitment, z, w
