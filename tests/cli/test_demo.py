@@ -45,6 +45,7 @@ def test_the_demo_seals_trains_and_reports(short, tmp_path, capsys):
     assert [scan["modality"] for scan in report["scans"]] == ["CT", "CR"]
     assert all(scan["bit_exact"] and scan["flipped_bit_refused"] for scan in report["scans"])
     assert all(scan["part_chunks"] < scan["chunks"] for scan in report["scans"])
+    assert report["fewest"] == 6
     assert report["trainings"][1]["epsilon"] <= 6.0
     assert len(report["trainings"][1]["accuracies"]) == 3
     assert picture.read_bytes().startswith(b"\x89PNG")
@@ -58,12 +59,27 @@ def test_existing_figures_are_not_replaced(short, tmp_path):
     assert figures.read_text() == "mine"
 
 
-def test_encrypted_sums_are_the_plain_integer_sums(short, data):
+def test_encrypted_sums_are_the_plain_integer_sums_of_who_answered(short, data):
     encrypted = federation.EncryptedSum(data, sigma=0.0, bits=512)
     weights = np.random.default_rng(1).normal(size=(data.train.shape[1], hospitals.CLASSES))
-    total = encrypted(1, weights)
+    for number in (1, 3, 6):
+        total = encrypted(number, weights)
+        there = sorted(
+            set(range(10)) - {(number // 3 + i) % 10 for i in range(4)} if number % 3 == 0 else range(10)
+        )
+        expected = sum(hospitals.clipped_sum(weights, *data.of_hospital(hospital)) for hospital in there)
+        assert np.array_equal(total, expected)
     assert encrypted.sums_equal
-    assert np.array_equal(total, hospitals.clipped_sum(weights, data.train, data.train_labels))
+    assert encrypted.fewest == 6
+    encrypted.close()
+
+
+def test_more_dropouts_than_planned_stop_the_training(short, data, monkeypatch):
+    encrypted = federation.EncryptedSum(data, sigma=0.0, bits=512)
+    monkeypatch.setattr(federation, "DROPOUTS", 5)
+    with pytest.raises(RuntimeError, match="threshold"):
+        encrypted(3, np.zeros((data.train.shape[1], hospitals.CLASSES)))
+    encrypted.close()
 
 
 def test_the_hospitals_differ_and_share_every_patient_once(data):
@@ -90,7 +106,7 @@ def test_the_noise_keeps_the_budget_even_for_a_hospital_that_knows_its_share(dat
     sigma = federation.calibrate(6.0, 1e-5, dimension)
     assert 5.999 < federation.spent(sigma, 1e-5, dimension) <= 6.0
     assert federation.spent(sigma * 0.99, 1e-5, dimension) > 6.0
-    assert federation.calibrate_local(6.0, 1e-5, dimension) == pytest.approx(3 * sigma, rel=1e-6)
+    assert federation.calibrate_local(6.0, 1e-5, dimension) == pytest.approx(5**0.5 * sigma, rel=1e-6)
 
 
 def test_a_scan_that_is_not_installed_is_named():

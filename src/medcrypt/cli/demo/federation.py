@@ -2,12 +2,14 @@
 
 Who knows what:
 
-* A *hospital* knows its patients and the public model. It never sends anything but ciphertexts.
+* A *hospital* knows its patients and the public model. It never sends anything but ciphertexts, with a proof that it
+  knows what is in them, and its signature.
 * The *server* adds ciphertexts. It has no secret key and reads nothing.
-* The *key holder* decrypts the sum, once a round, and publishes it. It is a third party (a notary, a
-  ministry); if it colluded with the server it could decrypt single uploads, in which only that hospital's own
-  share of the noise would protect the patients. Threshold keys, which take this power from any single party,
-  are to come.
+* Five *key holders* (a notary, a ministry, whoever does not collude) have a share of the secret key each. Any
+  three of them open the sum of one agreed set of hospitals a round, and nothing else: each adds the signed
+  uploads itself and keeps a ledger. One or two of them learn nothing, even together with the server.
+
+In every third round four of the ten hospitals do not answer, and in every round two of the five key holders.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from medcrypt import dp, paillier
+from medcrypt import aggregation, dp, paillier
 from medcrypt.cli.demo.hospitals import (
     CLASSES,
     HOSPITALS,
@@ -31,15 +33,19 @@ from medcrypt.cli.demo.hospitals import (
     clipped_sum,
 )
 
-ROUNDS = 30
+ROUNDS = 9
+HOLDERS, HOLDER_THRESHOLD = 5, 3
+# So many hospitals miss every third round. Of the holders only the threshold ever answers.
+DROPOUTS = 4
 # Every hospital sees the sums and knows its own noise, so one share never counts.
 COLLUDING = 1
-_LEARNING_RATE = 40.0
+# The shares of noise that are certain to be in the sum, and unknown to whoever looks at it.
+COUNTED = HOSPITALS - DROPOUTS - COLLUDING
+_LEARNING_RATE = 80.0
 _MOMENTUM = 0.8
 # The update is divided by this public number. The true number of patients would reveal whether one took part.
 _NOMINAL_PATIENTS = 1400
-_CONTEXT = b"medcrypt demo"
-_PACKING = paillier.Packing(clip=1.0, bits=24, max_terms=HOSPITALS)
+_BITS = 24
 
 Sum = Callable[[int, Floats], Integers]
 Progress = Callable[[int, int], None]
@@ -52,15 +58,11 @@ class Costs:
     Parameters
     ----------
     keygen_seconds
-        For the key, the proof of its modulus, and the check of that proof.
+        For dealing the key, with a proof that its modulus is sound, and for checking that.
     hospital_seconds, server_seconds, holder_seconds
-        For all rounds together; the hospitals' are those of all ten.
-    upload_bytes
-        Of one hospital in one round.
-    ciphertexts
-        Of one hospital in one round.
-    proof_bytes
-        Of the proof that the key's modulus is sound.
+        For all rounds, all parties of a role together.
+    upload_bytes, opening_bytes
+        Of one hospital, and of one key holder, in one round.
     """
 
     keygen_seconds: float = 0.0
@@ -68,13 +70,12 @@ class Costs:
     server_seconds: float = 0.0
     holder_seconds: float = 0.0
     upload_bytes: int = 0
-    ciphertexts: int = 0
-    proof_bytes: int = 0
+    opening_bytes: int = 0
 
 
 @dataclass
 class EncryptedSum:
-    """The sum of all hospitals' updates as the protocol computes it, with its costs.
+    """The sum of the hospitals' updates as the protocol computes it, with its costs.
 
     Parameters
     ----------
@@ -91,53 +92,64 @@ class EncryptedSum:
     bits: int
     costs: Costs = field(default_factory=Costs)
     sums_equal: bool = True
+    fewest: int = HOSPITALS
 
     def __post_init__(self) -> None:
         start = time.perf_counter()
-        public, self._private = paillier.generate_keypair(self.bits)
-        # What the hospitals get: the public half, and a proof that its modulus is sound.
-        proof = self._private.prove(context=_CONTEXT)
-        self._public = paillier.PublicKey.from_bytes(public.to_bytes(), proof=proof, context=_CONTEXT)
-        self.costs.keygen_seconds, self.costs.proof_bytes = time.perf_counter() - start, len(proof)
+        dealt, shares = paillier.deal_threshold_key(HOLDERS, HOLDER_THRESHOLD, self.bits)
+        # What the hospitals get: the public half, whose bytes carry a proof that its modulus is sound.
+        public = paillier.ThresholdPublicKey.from_bytes(dealt.to_bytes())
+        self.costs.keygen_seconds = time.perf_counter() - start
+        levels = (1 << (_BITS - 1)) - 1
+        plan = aggregation.Plan(
+            clients=HOSPITALS,
+            threshold=HOSPITALS - DROPOUTS,
+            clip=levels,  # the hospitals' lattice steps are the plan's
+            bits=_BITS,
+            shapes={"gradient": (self.data.train.shape[1] * CLASSES,)},
+        )
+        self._federation = aggregation.Federation(plan, keys=(public, shares))
 
     def __call__(self, round_number: int, weights: Floats) -> Integers:
-        """Run one round: ten uploads, one addition, one decryption."""
-        context = b"round %d" % round_number
-        in_clear = np.zeros(weights.size, np.int64)
-        uploads = []
-        for number in range(HOSPITALS):
-            update = noisy_sum(self.data, number, weights, self.sigma)
-            in_clear += update
-            uploads.append(self._upload(update, context))
-        total = self._decrypt(self._add(uploads, context), context)
-        self.sums_equal &= bool(np.array_equal(total, in_clear))
-        return total
+        """Run one round: uploads, one addition, one opened sum."""
+        names = self._federation.clients
+        updates = {
+            name: noisy_sum(self.data, number, weights, self.sigma) for number, name in enumerate(names)
+        }
+        report = self._federation.run(
+            {name: {"gradient": update} for name, update in updates.items()},
+            round_id=round_number,
+            dropouts=self._missing(round_number),
+        )
+        if report.aggregate is None:
+            raise RuntimeError(f"round {round_number}: {report.failure}")
+        self._count(report)
+        contributors = report.aggregate.contributors
+        in_clear = np.sum([updates[name] for name in contributors], axis=0)
+        self.sums_equal &= bool(np.array_equal(report.aggregate.integers, in_clear))
+        self.fewest = min(self.fewest, len(contributors))
+        return report.aggregate.integers
 
-    def _upload(self, update: Integers, context: bytes) -> bytes:
-        start = time.perf_counter()
-        encrypted = self._public.encrypt_integers(update, _PACKING, context=context)
-        upload = encrypted.to_bytes()
-        self.costs.hospital_seconds += time.perf_counter() - start
-        self.costs.upload_bytes, self.costs.ciphertexts = len(upload), len(encrypted.ciphertexts)
-        return upload
+    def close(self) -> None:
+        """Remove the key holders' ledgers."""
+        self._federation.close()
 
-    def _add(self, uploads: list[bytes], context: bytes) -> bytes:
-        start = time.perf_counter()
-        arrays = [paillier.EncryptedArray.from_bytes(upload, self._public) for upload in uploads]
-        if any(array.context != context or array.terms != 1 for array in arrays):
-            raise ValueError("an upload belongs to another round")
-        total = paillier.add(arrays).to_bytes()
-        self.costs.server_seconds += time.perf_counter() - start
-        return total
+    def _missing(self, round_number: int) -> list[str]:
+        """Return who does not answer in a round: others every time."""
+        hospitals, holders = self._federation.clients, self._federation.plan.holders
+        missing = [holders[(round_number + i) % HOLDERS] for i in range(HOLDERS - HOLDER_THRESHOLD)]
+        if round_number % 3 == 0:
+            missing += [hospitals[(round_number // 3 + i) % HOSPITALS] for i in range(DROPOUTS)]
+        return missing
 
-    def _decrypt(self, total: bytes, context: bytes) -> Integers:
-        start = time.perf_counter()
-        array = paillier.EncryptedArray.from_bytes(total, self._private.public)
-        if array.context != context or array.terms != HOSPITALS:
-            raise ValueError("the holder opens only the sum of all hospitals, once a round")
-        opened = self._private.decrypt_integers(array)
-        self.costs.holder_seconds += time.perf_counter() - start
-        return opened
+    def _count(self, report: aggregation.Report) -> None:
+        """Add what a round cost."""
+        costs, seconds, steps = self.costs, report.seconds, {step.name: step for step in report.steps}
+        costs.hospital_seconds += seconds["client"]
+        costs.server_seconds += seconds["server"]
+        costs.holder_seconds += seconds["holder"]
+        costs.upload_bytes = steps["upload"].sent // steps["upload"].parties
+        costs.opening_bytes = steps["open"].sent // steps["open"].parties
 
 
 def noisy_sum(data: Data, number: int, weights: Floats, sigma: float) -> Integers:
@@ -178,7 +190,7 @@ def train(data: Data, total: Sum, progress: Progress | None = None) -> tuple[Flo
 
 def event(sigma: float, dimension: int) -> dp.ZeroConcentratedDP:
     """Return what one round with these noise shares releases about one patient."""
-    return dp.distributed_discrete_gaussian(sigma, HOSPITALS - COLLUDING, SENSITIVITY, dimension)
+    return dp.distributed_discrete_gaussian(sigma, COUNTED, SENSITIVITY, dimension)
 
 
 def calibrate(epsilon: float, delta: float, dimension: int) -> float:

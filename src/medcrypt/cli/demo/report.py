@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from medcrypt.cli.demo.federation import COLLUDING, ROUNDS, Costs
+from medcrypt.cli.demo.federation import COUNTED, DROPOUTS, HOLDER_THRESHOLD, HOLDERS, ROUNDS, Costs
 from medcrypt.cli.demo.hospitals import HOSPITALS
 from medcrypt.cli.demo.scans import SealedScan
 
@@ -49,9 +49,9 @@ class Report:
         The instruction set in use.
     scans
         Part one.
-    key_bits, costs, sums_equal
-        The encrypted training: length of n, bytes and seconds, and whether every decrypted sum was exactly
-        the integer sum.
+    key_bits, costs, sums_equal, fewest
+        The encrypted training: length of n, bytes and seconds, whether every decrypted sum was exactly the
+        integer sum, and the fewest hospitals in one.
     trainings
         The ways to train that the table compares; the encrypted one is the second.
     curve
@@ -71,6 +71,7 @@ class Report:
     key_bits: int
     costs: Costs
     sums_equal: bool
+    fewest: int
     trainings: list[Training]
     curve: list[tuple[float, float]]
     delta: float
@@ -120,21 +121,26 @@ def _federation_lines(report: Report) -> Iterator[str]:
     yield from _paragraph(
         f"Privacy: one patient added or removed, all {ROUNDS} rounds, delta = {report.delta:g}. A patient moves the "
         f"sum by at most {report.sensitivity} lattice steps; each hospital adds discrete Gaussian noise of sigma "
-        f"{report.sigma:.0f}, and only {HOSPITALS - COLLUDING} of the {HOSPITALS} shares are counted, because a "
-        "hospital knows its own."
+        f"{report.sigma:.0f}, and only {COUNTED} of the {HOSPITALS} shares are counted: {DROPOUTS} may be missing, and "
+        "a hospital knows its own."
     )
     costs = report.costs
     yield from _paragraph(
-        f"Cost with a {report.key_bits}-bit Paillier key: {costs.keygen_seconds:.1f} s for the key and a proof that "
-        f"it is sound; over all rounds {costs.hospital_seconds:.1f} s for the {HOSPITALS} hospitals together, "
-        f"{costs.server_seconds:.1f} s for the server, {costs.holder_seconds:.1f} s for the key holder. An upload has "
-        f"{costs.upload_bytes:,} bytes. "
-        f"Every decrypted sum equal to the plain integer sum: {_yes(report.sums_equal)}."
+        f"Dropouts: in every third round {DROPOUTS} hospitals did not answer, and in every round "
+        f"{HOLDERS - HOLDER_THRESHOLD} of the {HOLDERS} key holders, other ones each time; the smallest sum had "
+        f"{report.fewest} hospitals. Every opened sum equal to the plain integer sum of who answered: "
+        f"{_yes(report.sums_equal)}."
     )
     yield from _paragraph(
-        "Trust: the server adds ciphertexts and has no secret key. The key holder has it and opens only sums; if "
-        "the two joined, they could open single uploads. Everyone sees the sums: their noise is what protects "
-        "the patients."
+        f"Cost with a {report.key_bits}-bit Paillier key: {costs.keygen_seconds:.1f} s to deal it, with a proof that "
+        f"it is sound; over all rounds {costs.hospital_seconds:.1f} s for the {HOSPITALS} hospitals together, "
+        f"{costs.server_seconds:.1f} s for the server, {costs.holder_seconds:.1f} s for the key holders together. An "
+        f"upload has {costs.upload_bytes:,} bytes, a key holder's answer {costs.opening_bytes:,}."
+    )
+    yield from _paragraph(
+        f"Trust: the server has no secret key. Any {HOLDER_THRESHOLD} of the {HOLDERS} key holders open one sum a "
+        f"round, of uploads that they have checked and added themselves; {HOLDER_THRESHOLD - 1} of them and the "
+        "server together open nothing. Everyone sees the sums: their noise is what protects the patients."
     )
 
 
