@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Batches of two-party comparison and point functions over arrays. Keys, and what is made of them, are the caller's."""
+"""Batches of two-party comparison and point functions over arrays. Keys and values are the caller's."""
 
 cimport cython
 from cpython.buffer cimport PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -55,9 +55,9 @@ cdef Py_ssize_t take(object array, Py_buffer *view, int flags, Py_ssize_t itemsi
 cdef class SharedFunction:
     """Functions on n-bit numbers whose values two parties hold in shares, as `dcf.h` specifies them.
 
-    A comparison is beta where x < alpha, else 0; a point function is beta where x = alpha, else 0. The parties' values
-    add up to it modulo 2**(8 payload). One object serves any number of functions of its shape; it is immutable, so
-    threads may share it, and the GIL is released while the kernels run.
+    A comparison is beta where x < alpha, else 0; a point function is beta where x = alpha, else 0. The
+    parties' values add up to it modulo 2**(8 payload). One object serves any number of functions of its shape;
+    it is immutable, so threads may share it, and the GIL is released while the kernels run.
 
     Parameters
     ----------
@@ -70,7 +70,8 @@ cdef class SharedFunction:
     key : bytes
         16 bytes, the public key of the hash: fresh for each session of a dealer, the same for both parties.
     path : str, optional
-        One of `medcrypt._ext.cpu.paths`; by default `medcrypt._ext.cpu.path`. Every path gives the same bytes.
+        One of `medcrypt._ext.cpu.paths`; by default `medcrypt._ext.cpu.path`. Every path gives the same
+        bytes.
 
     Raises
     ------
@@ -170,9 +171,9 @@ cdef class SharedFunction:
         memset(&second, 0, sizeof(second))
         try:
             count = take(alpha, &alphas, 0, sizeof(uint64_t))
-            size = self.key_size(count)
+            size, places = self.key_size(count), -(-count // DCF_BLOCK) * DCF_BLOCK
             if (take(beta, &betas, 0, sizeof(uint64_t)) != count
-                    or take(roots, &seeds, 0, 1) != (count + DCF_BLOCK - 1) // DCF_BLOCK * DCF_BLOCK * 2 * DCF_SEED
+                    or take(roots, &seeds, 0, 1) != 2 * DCF_SEED * places
                     or take(key0, &first, PyBUF_WRITABLE, 1) != size
                     or take(key1, &second, PyBUF_WRITABLE, 1) != size):
                 raise ValueError("one alpha, one beta, two roots and a place in the keys for each function")
