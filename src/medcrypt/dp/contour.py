@@ -417,7 +417,8 @@ class _Walk:
 
     def _cover(self, start: float, end: float, fallen: float) -> tuple[_Reals, _Reals] | None:
         """Return stretches from start to end on which the fall is proven, or None if it is not."""
-        starts, rows = [], []
+        starts: list[float] = []
+        rows: list[_Reals] = []
         t, t_max = start, start
         found: list[Table] = []
         one = np.empty(1), np.empty(1)
