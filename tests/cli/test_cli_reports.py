@@ -45,6 +45,45 @@ def test_budget_finds_the_noise_for_a_target(capsys: pytest.CaptureFixture[str])
     assert math.isclose(found["epsilon"], 2, rel_tol=1e-6)
 
 
+def test_budget_says_what_fits_a_target(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = ["--noise", "1.1", "--rate", "0.01", "--steps", "1000", "--delta", "1e-5", "--target-epsilon", "2"]
+    assert main(["budget", *plan, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert epsilon(found["target_noise_multiplier"], 0.01, 1000, 1e-5) <= 2
+    assert (
+        epsilon(1.1, 0.01, found["target_steps"], 1e-5)
+        <= 2
+        < epsilon(1.1, 0.01, found["target_steps"] + 1, 1e-5)
+    )
+    rate = found["target_sampling_rate"]
+    assert epsilon(1.1, rate, 1000, 1e-5) <= 2 < epsilon(1.1, rate * (1 + 1e-6), 1000, 1e-5)
+    assert main(["budget", *plan]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"steps for epsilon 2: {found['target_steps']}" in lines
+    assert f"rate for epsilon 2: {rate:.6g}" in lines
+
+
+def test_budget_accounts_samples_of_fixed_size_under_replacement_only(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plan = ["budget", "--noise", "2", "--steps", "100", "--fixed-size", "10", "1000"]
+    assert main(plan) == 2
+    assert "SampledWithoutReplacement is refused under 'add_or_remove_one'" in capsys.readouterr().err
+    assert main([*plan, "--neighbors", "replace_one", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    event = dp.SampledWithoutReplacement(10, 1000, dp.Gaussian(2.0))
+    assert found["epsilon"] == dp.Accountant("replace_one").compose(event, 100).epsilon(1e-5)
+    assert found["sampling"] == "samples of fixed size"
+
+
+def test_budget_draws_bars_where_no_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["budget", "--noise", "2", "--steps", "4", "--plot"]) == 0
+    bars = [line.count("\N{FULL BLOCK}") for line in capsys.readouterr().out.splitlines()]
+    curves = [length for length in bars if length]
+    assert max(curves) == 60
+    assert curves[: len(curves) // 2] == sorted(curves[: len(curves) // 2])
+
+
 def test_budget_draws_a_picture_and_replaces_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -68,6 +107,9 @@ def test_budget_draws_a_picture_and_replaces_none(
         ["--noise", "nan", "--steps", "10"],
         ["--noise", "1", "--steps", "0"],
         ["--noise", "1", "--steps", "10", "--rate", "1.5"],
+        ["--noise", "1", "--steps", "10", "--rate", "0.5", "--fixed-size", "5", "10"],
+        ["--noise", "1", "--steps", "10", "--fixed-size", "11", "10", "--neighbors", "replace_one"],
+        ["--noise", "1", "--steps", "10", "--json", "--plot"],
         ["--noise", "1", "--steps", "10", "--delta", "0"],
         ["--noise", "1", "--steps", "10", "--delta", "1"],
         ["--target-epsilon", "-1", "--steps", "10"],

@@ -6,7 +6,7 @@ and ``noise`` draws exact integer noise from the operating system's randomness.
 
 from medcrypt.dp import noise, renyi
 from medcrypt.dp.accountant import Accountant
-from medcrypt.dp.calibration import calibrate
+from medcrypt.dp.calibration import calibrate, calibrate_count
 from medcrypt.dp.distributed import distributed_discrete_gaussian, distributed_skellam
 from medcrypt.dp.events import (
     ApproximateDP,
@@ -48,6 +48,7 @@ __all__ = [
     "Skellam",
     "ZeroConcentratedDP",
     "calibrate",
+    "calibrate_count",
     "distributed_discrete_gaussian",
     "distributed_skellam",
     "from_json",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from medcrypt.dp.accountant import Accountant
 from medcrypt.dp.events import Event, _natural, _positive, _real
 
-__all__ = ["calibrate"]
+__all__ = ["calibrate", "calibrate_count"]
 
 _TOLERANCE = 1e-8
 
@@ -77,6 +77,60 @@ def calibrate(
             return found
     low, high = _bracket(excess, bracket)
     return _safe_root(excess, low, high)
+
+
+def calibrate_count(
+    event: Event, *, epsilon: float, delta: float, neighbors: str = "add_or_remove_one"
+) -> int:
+    """Return how often an event may be released within ``epsilon`` at ``delta``.
+
+    Parameters
+    ----------
+    event
+        The event.
+    epsilon, delta
+        The target; epsilon > 0, delta in (0, 1).
+    neighbors
+        The neighbouring relation, as in `Accountant`.
+
+    Returns
+    -------
+    int
+        The largest count n with ``Accountant(neighbors).compose(event, n).epsilon(delta) <= epsilon``; 0 if one
+        release costs too much.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong type.
+    ValueError
+        If an argument is outside its range, the event is refused, or more than 1e9 releases fit.
+
+    Examples
+    --------
+    >>> from medcrypt import dp
+    >>> dp.calibrate_count(dp.PoissonSampled(0.01, dp.Gaussian(1.1)), epsilon=2.0, delta=1e-5)
+    1725
+    """
+    epsilon, delta = _positive("epsilon", epsilon), _real("delta", delta)
+    if not 0.0 < delta < 1.0:
+        raise ValueError(f"delta must lie in (0, 1), not {delta}")
+
+    def fits(count: int) -> bool:
+        return Accountant(neighbors).compose(event, count).epsilon(delta) <= epsilon
+
+    low, high = 0, 64
+    while fits(high):
+        low, high = high, high * 4
+        if high > 10**9:
+            raise ValueError("more than 1e9 releases fit")
+    while high - low > 1:
+        middle = (low + high) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 _Point = tuple[float, float]
