@@ -5,10 +5,11 @@
 without a key; `rewrap`, `add_recipient` and `remove_recipient` change who can open a file, `reencrypt` its
 file key as well. `rotate` does so for a folder. `encrypt_many`, `decrypt_many` and
 `verify_many` make, restore and check archives of whole folders. `cobblestone` is the chunked format underneath.
-`encrypt_regions` and `decrypt_regions` encrypt parts of an image that stays an image.
+`encrypt_regions` and `decrypt_regions` encrypt parts of an image that stays an image. `statistics` measures
+encrypted images as the literature does.
 """
 
-from medcrypt.images import cobblestone
+from medcrypt.images import cobblestone, statistics
 from medcrypt.images.archive import decrypt_many, encrypt_many, verify_many
 from medcrypt.images.container import decrypt, decrypt_into, encrypt, encrypt_into, sealed_size
 from medcrypt.images.files import Inspection, inspect
@@ -44,5 +45,6 @@ __all__ = [
     "rotate",
     "save",
     "sealed_size",
+    "statistics",
     "verify_many",
 ]
