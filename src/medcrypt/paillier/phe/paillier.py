@@ -749,6 +749,9 @@ class EncryptedNumber:
     6.0
     """
 
+    __integer: int | None
+    __residue: Residues | None
+
     def __init__(self, public_key: PaillierPublicKey, ciphertext: int, exponent: int = 0) -> None:
         if not isinstance(public_key, PaillierPublicKey):
             raise TypeError(f"public_key must be a PaillierPublicKey, not {type(public_key).__name__}")
@@ -759,6 +762,42 @@ class EncryptedNumber:
         # The name that Python gives these two, _EncryptedNumber__..., is part of python-phe's behaviour.
         self.__ciphertext = ciphertext
         self.__is_obfuscated = False
+
+    @property
+    def __ciphertext(self) -> int:
+        """The ciphertext as an integer; results of operations become one when somebody asks."""
+        if self.__integer is None:
+            self.__integer = self.__kept()[0]
+        return self.__integer
+
+    @__ciphertext.setter
+    def __ciphertext(self, ciphertext: int) -> None:
+        self.__integer, self.__residue = ciphertext, None
+
+    def __kept(self) -> Residues:
+        """Return the ciphertext in the kernels' form, in which sums of sums stay."""
+        if self.__residue is None:
+            self.__residue = self.public_key._group.residues([self.__ciphertext])
+        return self.__residue
+
+    def __result(self, residue: Residues, exponent: int) -> "EncryptedNumber":
+        """Build what came of an operation on this number."""
+        number = EncryptedNumber(self.public_key, 0, exponent)
+        number.__integer, number.__residue = None, residue
+        return number
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the kernels' form out of pickles and copies."""
+        return {
+            "public_key": self.public_key,
+            "exponent": self.exponent,
+            "_EncryptedNumber__ciphertext": self.__ciphertext,
+            "_EncryptedNumber__is_obfuscated": self.__is_obfuscated,
+        }
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
     @classmethod
     def _made(
@@ -783,8 +822,7 @@ class EncryptedNumber:
             raise NotImplementedError("two encrypted numbers cannot be multiplied")
         encoded = other if isinstance(other, EncodedNumber) else EncodedNumber.encode(self.public_key, other)
         self._check_key(encoded.public_key)
-        product = self._raw_mul(encoded.encoding)
-        return EncryptedNumber(self.public_key, product, self.exponent + encoded.exponent)
+        return self.__result(self.__times(encoded.encoding), self.exponent + encoded.exponent)
 
     __rmul__ = __mul__
 
@@ -851,7 +889,7 @@ class EncryptedNumber:
         """
         factor = scale_factor(EncodedNumber.BASE, self.exponent, new_exp)
         # A factor beyond n wraps, as every encoding that large does.
-        return EncryptedNumber(self.public_key, self._raw_mul(factor % self.public_key.n), new_exp)
+        return self.__result(self.__times(factor % self.public_key.n), new_exp)
 
     def obfuscate(self) -> None:
         """Multiply by a fresh r^n, r uniform, so that the ciphertext says nothing about how it was made.
@@ -866,7 +904,7 @@ class EncryptedNumber:
         """
         key = self.public_key
         masks = key._fresh_masks()
-        self.__ciphertext = key._group.multiply([self.__ciphertext], masks)[0]
+        self.__residue, self.__integer = key._group.multiply(self.__kept(), masks), None
         masks.wipe()
         self.__is_obfuscated = True
 
@@ -882,9 +920,8 @@ class EncryptedNumber:
             mine = mine.decrease_exponent_to(theirs.exponent)
         elif mine.exponent < theirs.exponent:
             theirs = theirs.decrease_exponent_to(mine.exponent)
-        n = self.public_key.n
-        total = self._raw_add(mine.__ciphertext, (1 + theirs.encoding * n) % (n * n))
-        return EncryptedNumber(self.public_key, total, mine.exponent)
+        total = self.public_key._group.conceal([theirs.encoding], mine.__kept())
+        return self.__result(total, mine.exponent)
 
     def _add_encrypted(self, other: "EncryptedNumber") -> "EncryptedNumber":
         """Add an encrypted number of the same key, after giving both the smaller exponent."""
@@ -894,15 +931,19 @@ class EncryptedNumber:
             mine = mine.decrease_exponent_to(theirs.exponent)
         elif mine.exponent < theirs.exponent:
             theirs = theirs.decrease_exponent_to(mine.exponent)
-        total = self._raw_add(mine.__ciphertext, theirs.__ciphertext)
-        return EncryptedNumber(self.public_key, total, mine.exponent)
+        total = self.public_key._group.multiply(mine.__kept(), theirs.__kept())
+        return self.__result(total, mine.exponent)
 
     def _raw_add(self, e_a: int, e_b: int) -> int:
         """Return the encryption of the sum of two plaintexts."""
         return self.public_key._group.multiply([e_a], [e_b])[0]
 
     def _raw_mul(self, plaintext: int) -> int:
-        """Return the encryption of this plaintext times another one in [0, n).
+        """Return the encryption of this plaintext times another one in [0, n)."""
+        return self.__times(plaintext)[0]
+
+    def __times(self, plaintext: int) -> Residues:
+        """Do what `_raw_mul` does, and stay in the kernels' form.
 
         A factor in the upper third stands for a negative number: the inverse to a short power is the same
         and far cheaper than a power as long as n.
@@ -911,10 +952,9 @@ class EncryptedNumber:
         factor = as_integer(plaintext, "the factor")
         if not 0 <= factor < key.n:
             raise ValueError("the factor must be in [0, n)")
-        base = self.__ciphertext
         if factor >= key.n - key.max_int:
-            base, factor = key._group.inverse_of(base), key.n - factor
-        return key._group.power([base], factor)[0]
+            return key._group.power([key._group.inverse_of(self.__ciphertext)], key.n - factor)
+        return key._group.power(self.__kept(), factor)
 
     def _check_key(self, other: PaillierPublicKey) -> None:
         """Refuse an operand of another key."""
