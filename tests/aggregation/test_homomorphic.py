@@ -105,7 +105,7 @@ def test_totals_that_leave_the_server_are_not_the_product_of_the_uploads():
     first, second = server.total(), server.total()
     assert first.context == plan.digest
     assert not set(first.ciphertexts) & set(second.ciphertexts)
-    product = server._contributions().total()
+    product = server._contributions().total
     assert not set(first.ciphertexts) & set(product.ciphertexts)
     assert np.array_equal(private.decrypt_integers(first), expected)
 
@@ -590,4 +590,4 @@ def test_uploads_of_different_updates_are_distributed_alike():
 
 
 def server_residues(plan, public, data):
-    return list(aggregation.uploads.read_upload(plan, public, data).array.ciphertexts)
+    return list(aggregation.uploads.read_upload(plan, public, data)[1].ciphertexts)

@@ -132,7 +132,7 @@ class HomomorphicHolder:
 
     def _decrypt(self, contributions: Contributions) -> bytes:
         """Decrypt the sum, or this share's part of it."""
-        total = contributions.total()
+        total = contributions.total
         if isinstance(self._key, KeyShare):
             part = self._key.partial_decrypt(total, context=contributions.digest)
             return write_partial(contributions, part)

@@ -25,7 +25,7 @@ from medcrypt.aggregation.uploads import (
 )
 from medcrypt.errors import ProtocolError
 from medcrypt.keys import Identity
-from medcrypt.paillier import EncryptedArray, PublicKey
+from medcrypt.paillier import EncryptedArray, PublicKey, add
 
 __all__ = ["HomomorphicClient", "HomomorphicServer"]
 
@@ -195,19 +195,20 @@ class HomomorphicServer:
         return self._receive_opening(message)
 
     def _receive_upload(self, data: Bytes) -> str:
-        upload = read_upload(self._plan, self._public, data)
+        upload, array = read_upload(self._plan, self._public, bytes(data))
         if upload.sender in self._uploads:
             raise ProtocolError("it has uploaded in this round already", upload.sender)
         if len(self._uploads) == self._plan.clients:
             raise ProtocolError("there are more clients than planned", upload.sender)
+        self._sum = array if self._sum is None else add([self._sum, array])
         self._uploads[upload.sender] = upload
         return upload.sender
 
     def _receive_opening(self, message: Message) -> str:
-        contributions, total = self._aggregate()
+        contributions = self._asked()
         if message.sender in self._openings:
             raise ProtocolError("it has answered in this round already", message.sender)
-        opening = Opening.read(self._plan, self._public, message, contributions, total)
+        opening = Opening.read(self._plan, self._public, message, contributions)
         if opening.party is not None and any(
             other.party == opening.party for other in self._openings.values()
         ):
@@ -231,8 +232,7 @@ class HomomorphicServer:
         ProtocolError
             If fewer than `plan.threshold` have uploaded.
         """
-        total = self._contributions().total()
-        return total.rerandomize(short=self._public.trusted)
+        return self._contributions().total.rerandomize(short=self._public.trusted)
 
     def request(self) -> bytes:
         """Close the round, and return what every key holder gets: all uploads, signed by their senders.
@@ -268,8 +268,8 @@ class HomomorphicServer:
         ProtocolError
             If too few holders have answered, or what they opened is no sum of so many contributions.
         """
-        contributions, total = self._aggregate()
-        sums = finish(self._public, total, list(self._openings.values()))
+        contributions = self._asked()
+        sums = finish(self._public, contributions.total, list(self._openings.values()))
         return Aggregate(self._plan, sums, contributions.names)
 
     def _contributions(self) -> Contributions:
@@ -277,19 +277,17 @@ class HomomorphicServer:
         if self._closed is not None:
             return self._closed
         names = self.contributors
-        if len(names) < self._plan.threshold:
+        if self._sum is None or len(names) < self._plan.threshold:
             raise ProtocolError(
                 f"only {len(names)} have uploaded, the plan's threshold is {self._plan.threshold}"
             )
-        return Contributions(tuple(self._uploads[name] for name in names))
+        return Contributions(tuple(self._uploads[name] for name in names), self._sum)
 
-    def _aggregate(self) -> tuple[Contributions, EncryptedArray]:
-        """Return the closed set and its sum exactly as the holders compute it."""
+    def _asked(self) -> Contributions:
+        """Return what the holders were asked to open."""
         if self._closed is None:
             raise ProtocolError("the holders have not been asked yet")
-        if self._sum is None:
-            self._sum = self._closed.total()
-        return self._closed, self._sum
+        return self._closed
 
     def __repr__(self) -> str:
         return f"HomomorphicServer(contributors={len(self._uploads)}, plan={self._plan!r})"

@@ -54,7 +54,6 @@ class Opening:
         public: PublicKey,
         message: Message,
         contributions: Contributions,
-        total: EncryptedArray,
     ) -> "Opening":
         """Check an opening.
 
@@ -64,7 +63,7 @@ class Opening:
             The reader's plan and key.
         message
             The message, its signature checked.
-        contributions, total
+        contributions
             What was to be opened.
 
         Returns
@@ -86,7 +85,7 @@ class Opening:
         if isinstance(public, ThresholdPublicKey):
             if kind != _PARTIAL:
                 raise ProtocolError("its answer is no partial decryption", sender)
-            return cls(sender, part=_read_part(public, payload, sender, contributions.digest, total))
+            return cls(sender, part=_read_part(public, payload, sender, contributions))
         if kind != _WHOLE or len(payload) != 8 * plan.dimension:
             raise ProtocolError("its answer is not the planned number of integers", sender)
         return cls(sender, sums=np.frombuffer(payload, dtype=">i8").astype(np.int64))
@@ -149,12 +148,12 @@ def _agreed(openings: Sequence[Opening]) -> Integers:
 
 
 def _read_part(
-    public: ThresholdPublicKey, payload: memoryview, sender: str, digest: bytes, total: EncryptedArray
+    public: ThresholdPublicKey, payload: memoryview, sender: str, contributions: Contributions
 ) -> PartialDecryption:
     """Read a partial decryption and verify its proof; whatever is wrong is its sender's doing."""
     try:
         part = PartialDecryption.from_bytes(payload, public)
-        part.verify(total, context=digest)
+        part.verify(contributions.total, context=contributions.digest)
     except (FormatError, InvalidCiphertextError) as error:
         raise ProtocolError(str(error), sender) from error
     except ProtocolError as error:  # names the number of the share; the signer is who sent it

@@ -33,6 +33,7 @@ __all__ = [
 
 _SET_DOMAIN = b"medcrypt/aggregation/contributions/v1\x00"
 _PROOF_DOMAIN = b"medcrypt/aggregation/upload/v1\x00"
+_AT_ONCE = 8  # uploads of a request that are in memory at a time, their proofs verified side by side
 _COUNT, _LENGTH = struct.Struct(">I"), struct.Struct(">Q")
 
 
@@ -44,8 +45,6 @@ class Upload:
     ----------
     sender
         The client.
-    array
-        Its encrypted integers.
     digest
         Digest of the signed message.
     message
@@ -53,16 +52,16 @@ class Upload:
     """
 
     sender: str
-    array: EncryptedArray
     digest: bytes
-    message: bytes
+    message: bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True)
 class Contributions:
-    """A set of uploads of different clients, in ascending order of their names."""
+    """A set of uploads of different clients, in ascending order of their names, and their encrypted sum."""
 
     uploads: tuple[Upload, ...]
+    total: EncryptedArray
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -76,10 +75,6 @@ class Contributions:
         for upload in self.uploads:
             parts += [_LENGTH.pack(len(upload.sender.encode())), upload.sender.encode(), upload.digest]
         return hashlib.sha256(b"".join(parts)).digest()
-
-    def total(self) -> EncryptedArray:
-        """Add the uploads up."""
-        return add(upload.array for upload in self.uploads)
 
 
 def packing_of(plan: Plan) -> Packing:
@@ -117,7 +112,9 @@ def write_upload_body(array: EncryptedArray, proof: bytes) -> bytes:
     return _COUNT.pack(len(proof)) + proof + array.to_bytes()
 
 
-def read_upload(plan: Plan, public: PublicKey, data: bytes | bytearray | memoryview) -> Upload:
+def read_upload(
+    plan: Plan, public: PublicKey, data: bytes | bytearray | memoryview
+) -> tuple[Upload, EncryptedArray]:
     """Check everything about an upload that can be checked without the secret key.
 
     Parameters
@@ -133,20 +130,22 @@ def read_upload(plan: Plan, public: PublicKey, data: bytes | bytearray | memoryv
     -------
     Upload
         The upload.
+    EncryptedArray
+        What is in it.
 
     Raises
     ------
     ProtocolError
         If anything is wrong; it names the signer if the signature holds.
     """
-    upload, proof = _read_without_proof(plan, public, data)
-    _check_proofs(plan, public, [upload], [proof])
-    return upload
+    upload, array, proof = _read_without_proof(plan, public, data)
+    _check_proofs(plan, public, [(upload, array, proof)])
+    return upload, array
 
 
 def _read_without_proof(
     plan: Plan, public: PublicKey, data: bytes | bytearray | memoryview
-) -> tuple[Upload, bytes]:
+) -> tuple[Upload, EncryptedArray, bytes]:
     """Check everything but the proof, which is returned beside the upload."""
     message = read_message(plan, data, {MessageType.UPLOAD})
     if plan.parties is not None and message.sender not in plan.client_names:
@@ -155,7 +154,7 @@ def _read_without_proof(
         array, proof = _read_body(plan, public, message.body)
     except (FormatError, InvalidCiphertextError) as error:
         raise ProtocolError(str(error), message.sender) from error
-    return Upload(message.sender, array, message.digest, bytes(data)), proof
+    return Upload(message.sender, message.digest, data), array, proof
 
 
 def _read_body(plan: Plan, public: PublicKey, body: memoryview) -> tuple[EncryptedArray, bytes]:
@@ -174,22 +173,21 @@ def _read_body(plan: Plan, public: PublicKey, body: memoryview) -> tuple[Encrypt
     return array, bytes(proof)
 
 
-def _check_proofs(plan: Plan, public: PublicKey, uploads: Sequence[Upload], proofs: Sequence[bytes]) -> None:
+def _check_proofs(
+    plan: Plan, public: PublicKey, read: Sequence[tuple[Upload, EncryptedArray, bytes]]
+) -> None:
     """Verify the proofs of many uploads at once, if the plan wants any."""
     if not plan.proofs:
         return
-    claims = [
-        (upload.array.residues, proof, proof_context(plan, upload.sender))
-        for upload, proof in zip(uploads, proofs, strict=True)
-    ]
-    for upload, fault in zip(uploads, plaintexts.faults(public.group, claims), strict=True):
+    claims = [(array.residues, proof, proof_context(plan, upload.sender)) for upload, array, proof in read]
+    for (upload, _, _), fault in zip(read, plaintexts.faults(public.group, claims), strict=True):
         if fault is not None:
             raise ProtocolError(str(fault), upload.sender) from fault
 
 
 def write_request(uploads: Sequence[Upload]) -> bytes:
     """Return the body of a request, from uploads in ascending order of their senders."""
-    parts = [_COUNT.pack(len(uploads))]
+    parts: list[bytes | bytearray | memoryview] = [_COUNT.pack(len(uploads))]
     for upload in uploads:
         parts += [_LENGTH.pack(len(upload.message)), upload.message]
     return b"".join(parts)
@@ -218,24 +216,32 @@ def read_request(plan: Plan, public: PublicKey, message: Message) -> Contributio
         Naming the server if it is malformed, holds an upload that is not authentic, or names a client twice or
         fewer than `plan.threshold`; naming the client who signed an upload that breaks the plan.
     """
-    server = message.sender
-    uploads, proofs = [], []
-    for data in _split(message.body, server, plan.clients):
-        try:
-            upload, proof = _read_without_proof(plan, public, data)
-        except ProtocolError as error:
-            raise error if error.party else ProtocolError(f"its request: {error}", server) from error
-        uploads.append(upload)
-        proofs.append(proof)
+    server, uploads, total = message.sender, list[Upload](), None
+    messages = _split(message.body, server, plan.clients)
+    for start in range(0, len(messages), _AT_ONCE):
+        read = [_read_relayed(plan, public, data, server) for data in messages[start : start + _AT_ONCE]]
+        _check_proofs(plan, public, read)
+        uploads += [upload for upload, _, _ in read]
+        arrays = [array for _, array, _ in read]
+        total = add(arrays if total is None else [total, *arrays])
     keys = [upload.sender.encode() for upload in uploads]
     if any(first >= second for first, second in itertools.pairwise(keys)):
         raise ProtocolError("its request does not name different clients in ascending order", server)
-    if len(uploads) < plan.threshold:
+    if total is None or len(uploads) < plan.threshold:
         raise ProtocolError(
             f"it asks to open {len(uploads)} contributions, the plan's threshold is {plan.threshold}", server
         )
-    _check_proofs(plan, public, uploads, proofs)
-    return Contributions(tuple(uploads))
+    return Contributions(tuple(uploads), total)
+
+
+def _read_relayed(
+    plan: Plan, public: PublicKey, data: memoryview, server: str
+) -> tuple[Upload, EncryptedArray, bytes]:
+    """Read an upload in a request. One that nobody signed is the doing of the server, which passed it on."""
+    try:
+        return _read_without_proof(plan, public, data)
+    except ProtocolError as error:
+        raise error if error.party else ProtocolError(f"its request: {error}", server) from error
 
 
 def _split(body: memoryview, server: str, most: int) -> list[memoryview]:

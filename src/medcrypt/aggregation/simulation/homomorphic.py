@@ -103,7 +103,7 @@ def _ask_otherwise(cast: Cast, holder: HomomorphicHolder, uploads: list[bytes], 
     """Sign a request that an honest server would not make."""
     plan = cast.plan
     chosen = sorted(
-        (read_upload(plan, cast.public, data) for data in uploads), key=lambda u: u.sender.encode()
+        (read_upload(plan, cast.public, data)[0] for data in uploads), key=lambda u: u.sender.encode()
     )
     signer = Signer(plan, plan.server, cast.identities[plan.server])
     with meter.refusing("open"):
