@@ -12,6 +12,7 @@ from medcrypt import Identity
 from medcrypt.aggregation import Plan
 from medcrypt.aggregation.graph import FAILURE_BITS, Graph, graph_sizes
 from medcrypt.aggregation.graph import _most as most
+from reference import masking as twin
 
 KEYS = [Identity.generate().recipient.verifying_key for _ in range(120)]
 PLANS = [
@@ -90,6 +91,18 @@ def test_being_neighbours_is_mutual_and_everybody_has_as_many(
         assert all(client in graph.neighbours(other) for other in neighbours)
         assert set(graph.holders(client)) == {client, *neighbours}
     assert len(set(graph.witnesses)) == graph.sizes.witnesses
+
+
+@pytest.mark.parametrize(("clients", "threshold", "colluders"), [(100, 95, None), (120, 114, 5)])
+def test_neighbours_and_witnesses_equal_those_of_the_twin(
+    clients: int, threshold: int, colluders: int | None
+) -> None:
+    plan = plan_of(clients, threshold, colluders)
+    graph, digest = Graph(plan), plan.digest
+    for client in range(0, clients, 7):
+        expected = twin.ring_neighbours(digest, clients, graph.sizes.degree, client)
+        assert list(graph.neighbours(client)) == expected
+    assert list(graph.witnesses) == sorted(twin.ring(digest, clients)[: graph.sizes.witnesses])
 
 
 def test_the_order_changes_with_the_plan_and_with_nothing_else() -> None:

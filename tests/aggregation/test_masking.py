@@ -385,6 +385,46 @@ def test_damaged_messages_change_nothing(cut: int, flip: int, extra: bytes) -> N
         rounds.act(name, "share", answer)
 
 
+def test_only_witnesses_confirm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        graph, "graph_sizes", lambda *_: graph.Sizes(degree=6, shares=4, witnesses=5, quorum=3)
+    )
+    rounds = Rounds(*federation(12, 9))
+    liar = LyingServer(rounds)
+    answers = rounds.run(until="confirm")
+    confirmed = {name: rounds.act(name, "confirm", answer) for name, answer in answers.items()}
+    witnesses = {HOSPITAL[number] for number in rounds.server._graph.witnesses}
+    assert len(witnesses) == 5
+    others = [message for name, message in confirmed.items() if name not in witnesses]
+    lie = liar.signer.write(MessageType.CONFIRMATIONS, list_of(others))
+    refused_by(rounds, HOSPITAL[0], "reveal", lie, "is not a witness")
+    for name, message in confirmed.items():
+        if name not in sorted(witnesses)[:3]:
+            rounds.server.receive(message)
+    with pytest.raises(ProtocolError, match="2 witnesses have signed, 3 are needed"):
+        rounds.server.close()
+
+
+def test_members_that_the_plan_does_not_know_are_refused() -> None:
+    rounds = Rounds(*federation(5, 4))
+    liar = LyingServer(rounds)
+    _, items = liar.parts(rounds.run(until="confirm")[HOSPITAL[0]], MessageType.UPLOADERS)
+    lie = liar.signer.write(MessageType.UPLOADERS, b"\xff" + list_of(items))
+    refused_by(rounds, HOSPITAL[0], "confirm", lie, "does not know")
+
+
+def test_a_client_on_the_ring_wants_enough_neighbours_to_hold_its_shares(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        graph, "graph_sizes", lambda *_: graph.Sizes(degree=4, shares=5, witnesses=5, quorum=3)
+    )
+    rounds = Rounds(*federation(12, 5))
+    gone = HOSPITAL[rounds.clients[HOSPITAL[0]]._graph.neighbours(0)[0]]
+    answers = rounds.run(until="upload", missing={"share": {gone}} if gone != HOSPITAL[0] else {})
+    refused_by(rounds, HOSPITAL[0], "upload", answers[HOSPITAL[0]], "too few neighbours take part")
+
+
 # ---- clients that lie ---------------------------------------------------------------------------------
 
 
@@ -500,6 +540,8 @@ def test_a_wrong_share_is_refused_by_name_and_the_others_suffice() -> None:
     body[64 + 33] ^= 1  # in the share of hospital 001
     wrong(rounds, HOSPITAL[0], MessageType.REVEAL, bytes(body), "its share of 'hospital 001'")
     wrong(rounds, HOSPITAL[0], MessageType.REVEAL, bytes(body[:-1]), "too short")
+    body[64 + 33] ^= 1
+    wrong(rounds, HOSPITAL[0], MessageType.REVEAL, bytes(body) + b"\0", "too long")
     wrong(rounds, HOSPITAL[0], MessageType.REVEAL, bytes(64) + bytes(body[64:]), "other sets")
     for message in messages.values():
         rounds.server.receive(message)

@@ -305,3 +305,19 @@ def transcript(
         sent = [getattr(clients[name], step)(answers[name], *more[name]) for name in present]
         messages += sent
     return messages, server.total(sent)
+
+
+def ring(digest: bytes, clients: int) -> list[int]:
+    """The order of the clients on the ring."""
+    label = b"medcrypt/aggregation/graph/v1\0"
+    return sorted(
+        range(clients), key=lambda i: hashlib.sha256(label + digest + struct.pack(">I", i)).digest()
+    )
+
+
+def ring_neighbours(digest: bytes, clients: int, degree: int, client: int) -> list[int]:
+    """The nearest clients on the ring, half on each side."""
+    order = ring(digest, clients)
+    place = order.index(client)
+    away = [min((p - place) % clients, (place - p) % clients) for p in range(clients)]
+    return sorted(order[p] for p in range(clients) if 1 <= away[p] <= degree // 2)
