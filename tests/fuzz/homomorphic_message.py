@@ -6,8 +6,15 @@ from pathlib import Path
 
 from medcrypt import Identity
 from medcrypt.aggregation import (
-    HomomorphicClient, HomomorphicHolder, HomomorphicServer, Ledger, MessageType, Plan, Signer, read_message,
-)  # fmt: skip
+    HomomorphicClient,
+    HomomorphicHolder,
+    HomomorphicServer,
+    Ledger,
+    MessageType,
+    Plan,
+    Signer,
+    read_message,
+)
 from medcrypt.errors import MedcryptError
 from medcrypt.paillier import deal_threshold_key
 
