@@ -226,3 +226,38 @@ def test_adaptive_composition_costs_no_more_than_the_bound():
             worst = max(worst, sum((max(p - scale * q, Fraction(0)) for p, q in pairs), Fraction(0)))
         bound = dp.Accountant().compose(dp.PureDP(math.log(2)), 2).delta(math.log(scale))
         assert worst <= Fraction(bound) * (1 + Fraction(1, 10**12))
+
+
+@pytest.mark.parametrize(("loss", "count", "epsilon"), [(0.5, 1, 0.2), (0.1, 100, 1.234), (1.0, 7, 6.5)])
+def test_randomised_responses_are_enclosed_by_the_binomial_sum(loss, count, epsilon):
+    with mp.workdps(40):
+        true, likely = mp.mpf(0), 1 / (1 + mp.exp(-mp.mpf(loss)))
+        for k in range(count + 1):
+            gap = epsilon - (2 * k - count) * mp.mpf(loss)
+            if gap < 0:
+                true += math.comb(count, k) * likely**k * (1 - likely) ** (count - k) * -mp.expm1(gap)
+    accountant = dp.Accountant().compose(dp.PureDP(loss), count)
+    low, high = accountant.delta_bounds(epsilon)
+    assert low <= true <= high <= low * (1 + 1e-8)
+    low, high = accountant.epsilon_bounds(float(true))
+    assert low <= epsilon * (1 + 1e-15)
+    assert high >= epsilon * (1 - 1e-15)
+    assert high - low <= 1e-8
+
+
+def test_what_is_revealed_counts_fully():
+    accountant = dp.Accountant().compose(dp.ApproximateDP(0.1, 1e-6), 3)
+    revealed = 1 - (1 - Fraction(1, 10**6)) ** 3
+    low, high = accountant.delta_bounds(0.25)
+    finite = dp.Accountant().compose(dp.PureDP(0.1), 3).delta_bounds(0.25)
+    assert low <= revealed + (1 - revealed) * Fraction(finite[1])
+    assert high >= revealed + (1 - revealed) * Fraction(finite[0])
+    assert high <= low * (1 + 1e-8)
+    assert accountant.epsilon_bounds(2e-6) == (math.inf, math.inf)
+
+
+def test_wide_discrete_gaussians_approach_the_gaussian():
+    low, high = dp.Accountant().compose(dp.DiscreteGaussian(100.0), 1000).epsilon_bounds(1e-6)
+    limit = dp.Accountant().compose(dp.Gaussian(100.0), 1000).epsilon(1e-6)
+    assert high - low <= 1e-8
+    assert abs(low - limit) <= 1e-4

@@ -19,6 +19,7 @@ import numpy as np
 
 from medcrypt.dp.atoms import AtomicLine, atoms_matter
 from medcrypt.dp.contour import Line, Terms, log_factor
+from medcrypt.dp.lattice import LatticeLine, common_spacing
 from medcrypt.dp.losses import DiscreteLoss, GaussianLoss, LaplaceLoss, Loss, SampledGaussianLoss
 from medcrypt.dp.normal import gaussian_error, gaussian_log_delta
 from medcrypt.dp.survey import Saddle, Survey
@@ -200,7 +201,9 @@ class Composition:
         return Terms.of(self._pairs(), reach)
 
     @np.errstate(all="ignore")
-    def _line(self, reach: float, saddle_of: Callable[[Survey], Saddle]) -> tuple[Line | AtomicLine, Saddle]:
+    def _line(
+        self, reach: float, saddle_of: Callable[[Survey], Saddle]
+    ) -> tuple[Line | AtomicLine | LatticeLine, Saddle]:
         """Place a line at a saddle; what overflows on the way is no line."""
         survey = Survey.of(self._pairs(), reach)
         saddle = saddle_of(survey)
@@ -210,6 +213,9 @@ class Composition:
             count = self._counts[0]
             if atoms_matter(loss, count, saddle.c):
                 return AtomicLine(loss, count, survey, saddle), saddle
+        spacing = common_spacing(self._losses)
+        if spacing is not None:
+            return LatticeLine(self._terms(reach), spacing, survey, saddle), saddle
         return Line(self._terms(reach), survey, saddle), saddle
 
     def _reach(self, log_delta: float) -> float:

@@ -21,7 +21,7 @@ from medcrypt.dp.losses import DiscreteLoss, GaussianLoss, Loss
 from medcrypt.dp.survey import Saddle, Survey
 from medcrypt.dp.tables import OutOfReachError, Table, Tabulated, U, decay, mass_beyond, table
 
-__all__ = ["Charges", "Line", "Terms", "alias_charges", "log_factor", "place"]
+__all__ = ["Charges", "Line", "Terms", "alias_charges", "log_factor", "place", "polar"]
 
 _Reals = NDArray[np.float64]
 
@@ -147,6 +147,16 @@ class Terms:
         return bell + height, error * (1.0 + 1e-9) + U * (4.0 * bell + (4.0 + len(log_moments)) * moduli)
 
 
+def polar(real: _Reals, imaginary: _Reals, error: _Reals) -> tuple[_Reals, _Reals, _Reals, _Reals]:
+    """Return log modulus, argument, blur and rounding of 1 + D, a row for each mechanism; see `kernels.polar`."""
+    modulus, argument, blur, rounding = (np.zeros_like(real) for _ in range(4))
+    for row in range(real.shape[0]):
+        kernels.polar(
+            real[row], imaginary[row], error[row], modulus[row], argument[row], blur[row], rounding[row]
+        )
+    return modulus, argument, blur, rounding
+
+
 @dataclass(frozen=True)
 class _Nodes:
     """What does not depend on the counts: log(1 + D) of every mechanism on the nodes, and 1/(z (z + 1))."""
@@ -162,9 +172,7 @@ class _Nodes:
     @classmethod
     def of(cls, c: float, step: float, count: int, walked: tuple[_Reals, _Reals, _Reals]) -> "_Nodes":
         """Take logarithms; padded nodes get an amplitude of nearly zero."""
-        modulus, argument, blur, rounding = parts = [np.zeros_like(walked[0]) for _ in range(4)]
-        for row, (real, imaginary, error) in enumerate(zip(*walked, strict=True)):
-            kernels.polar(real, imaginary, error, modulus[row], argument[row], blur[row], rounding[row])
+        parts = polar(*walked)
         size = walked[0].shape[1]
         t = step * np.arange(float(size))
         square = t * t
@@ -174,7 +182,7 @@ class _Nodes:
         kernel_phase = -np.arctan2(t, c) - np.arctan2(t, 1.0 + c)
         for part in parts:
             part[:, count:] = 0.0
-        return cls(t, modulus, argument, blur, rounding, log_kernel, kernel_phase)
+        return cls(t, *parts, log_kernel, kernel_phase)
 
 
 class Line:
