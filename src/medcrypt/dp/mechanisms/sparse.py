@@ -1,0 +1,135 @@
+"""The sparse vector technique: many questions, of which only the few answered "above" cost anything."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from medcrypt.dp import noise
+from medcrypt.dp.events import PureDP, _at_least, _positive, _real
+from medcrypt.dp.mechanisms.lattice import ClippedSum, power_of_two_below
+from medcrypt.errors import BudgetError
+
+__all__ = ["SparseVector"]
+
+
+class SparseVector:
+    """Tell of a stream of clipped sums which are above a threshold, until a number of them were.
+
+    With D the sensitivity, the threshold gets discrete Laplace noise of scale 2 D/epsilon, and every question fresh
+    noise of scale 4 c D/epsilon, c the number of answers "above". Then all answers together are epsilon-DP, and
+    answers "below" are free (Lyu, Su and Li 2017, Algorithm 1 and Theorem 2). Their proof shifts the noise of the
+    threshold by D and that of an answer by 2 D, which are integers of the lattice here.
+
+    Parameters
+    ----------
+    epsilon
+        Privacy of all answers together, > 0.
+    threshold
+        What the sums are compared with.
+    clip
+        Largest absolute value of a record, > 0.
+    positives
+        Number c >= 1 of answers "above" after which the mechanism is used up.
+    neighbors
+        The accountant's relation.
+    granularity
+        Step of the lattice, a power of two; by default about clip/2^20.
+
+    Attributes
+    ----------
+    event : PureDP
+        What all answers together cost: compose it once.
+    draws : int
+        Integers drawn so far.
+    distance : float
+        Bound of the total-variation distance of one draw from its law.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or outside its range.
+
+    Examples
+    --------
+    >>> from medcrypt import dp
+    >>> alarm = dp.SparseVector(epsilon=1e6, threshold=2.5, clip=1.0)
+    >>> [alarm.above(day) for day in ([1], [0, 1, 1], [1, 1, 1])]
+    [False, False, True]
+    >>> alarm.above([1])
+    Traceback (most recent call last):
+    ...
+    medcrypt.errors.BudgetError: all answers "above" have been given
+    """
+
+    def __init__(
+        self,
+        epsilon: float,
+        threshold: float,
+        clip: float,
+        *,
+        positives: int = 1,
+        neighbors: str = "add_or_remove_one",
+        granularity: float | None = None,
+    ) -> None:
+        epsilon, self.positives = _positive("epsilon", epsilon), _at_least(1, "positives", positives)
+        step = power_of_two_below(_positive("clip", clip) * 2.0**-20) if granularity is None else granularity
+        self._clipped = ClippedSum(clip, "linf", (), neighbors, step)
+        steps = math.floor(self._clipped.l1_sensitivity / step)
+        self._left = self.positives
+        self._question = 4 * self.positives * Fraction(steps) / Fraction(epsilon)
+        threshold_scale = 2 * Fraction(steps) / Fraction(epsilon)
+        self.distance = max(noise.distance("discrete_laplace", s) for s in (self._question, threshold_scale))
+        self.event = PureDP(epsilon)
+        self.neighbors = neighbors
+        self.draws = 1
+        self._threshold = math.floor(_real("threshold", threshold) / step) + noise.discrete_laplace(
+            threshold_scale
+        )
+
+    def __repr__(self) -> str:
+        return f"SparseVector(event={self.event!r}, left={self._left})"
+
+    def above(self, records: ArrayLike) -> bool:
+        """Tell whether the sum of the clipped records is above the threshold, both with noise.
+
+        Parameters
+        ----------
+        records
+            Real numbers of shape (n,); the question may depend on earlier answers.
+
+        Returns
+        -------
+        bool
+            True counts against `positives`.
+
+        Raises
+        ------
+        BudgetError
+            If as many answers were True as may be.
+        TypeError, ValueError, OverflowError
+            As for `GaussianMechanism.release`.
+        """
+        if self._left == 0:
+            raise BudgetError('all answers "above" have been given')
+        total = int(self._clipped(np.asarray(records)))
+        self.draws += 1
+        answer = total + noise.discrete_laplace(self._question) > self._threshold
+        self._left -= answer
+        return answer
+
+    def charge(self, epsilon: float) -> float:
+        """Return the delta to add for the draws so far, which are not exactly of their law.
+
+        Parameters
+        ----------
+        epsilon
+            Of the statement that the delta belongs to.
+
+        Returns
+        -------
+        float
+            See `noise.charge`.
+        """
+        return noise.charge(epsilon, self.draws, self.distance)
