@@ -136,3 +136,24 @@ def test_two_answers_to_one_commitment_reveal_the_plaintext(private):
     y = (1 - x * d) // n
     assert x * z % n == message
     assert pow(w, x, n) * pow(c, y, n) % n == unit
+
+
+def test_answers_are_distributed_alike_whatever_the_plaintext(private):
+    """z and w of two very different plaintexts in sixteen bins each: no statistic of them tells which is which."""
+    public, packing = private.public, Packing(clip=1.0, bits=16, max_terms=1)
+    n, size = public.n, -(-public.bits // 8)
+
+    def bins(value):
+        found = []
+        for _ in range(150):
+            _, proof = public.encrypt_integers_and_prove([value], packing)
+            z, w = proof[-2 * size : -size], proof[-size:]
+            found.append([int.from_bytes(answer, "big") * 16 // n for answer in (z, w)])
+        return np.array(found)
+
+    low, high = bins(-(2**15)), bins(2**15 - 1)
+    for answer in range(2):
+        counts = np.array([np.bincount(x[:, answer], minlength=16) for x in (low, high)], dtype=float)
+        expected = counts.sum(axis=0) / 2
+        chi_square = ((counts - expected) ** 2 / np.maximum(expected, 1e-9)).sum()
+        assert chi_square < 66  # 15 degrees of freedom: exceeded once in 5e7 runs

@@ -219,8 +219,7 @@ class HomomorphicServer:
     def total(self) -> EncryptedArray:
         """Return the encrypted sum of all uploads so far, re-randomised.
 
-        For a key that the server trusts a short exponent does that, which keeps the Jacobi symbols modulo n; clients
-        that use textbook ciphertexts can be told apart by them (`EncryptedArray.rerandomize`).
+        By a short exponent where the server trusts the key, else by r^n.
 
         Returns
         -------

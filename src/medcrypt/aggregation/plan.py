@@ -132,7 +132,8 @@ class Plan:
     proofs
         Every Paillier upload carries a proof that its sender knows what is in it. Without, a client who sees
         the others' uploads, because it colludes with the server, can upload the encrypted negative of some of them,
-        and the sum tells the rest. The masking back-end has no use for it.
+        and the sum tells the rest; or upload one of them in another round, of fewer clients. The masking back-end has
+        no use for it.
 
     Raises
     ------
