@@ -1,0 +1,1 @@
+"""Private inference: a model and an image, neither shown to the other side."""

@@ -1,0 +1,367 @@
+"""Authenticated frames between two parties, over any stream of bytes.
+
+Two parties that share a key, and know each other's role, open a connection:
+
+    1. both      hello         role, peer's role, 32 random bytes, a fresh X25519 key
+    2. both      confirmation  HMAC of the transcript under a key that only the two can derive
+    3. from then on frames, each way under its own AES-256-GCM key with a counter as nonce, up to an authenticated close
+
+All keys come from HKDF-Extract(pre-shared key, X25519 secret || SHA-256(both hellos)) by HKDF-Expand (RFC 5869), one
+for each purpose and direction. A recording of the connection stays closed when the pre-shared key is lost later. A
+frame that is changed, repeated, left out, moved to another place or connection, or the end of the stream without a
+close, is a `ProtocolError`, and so is a peer that does not answer in time; afterwards the channel is dead.
+
+What the frames reveal: their sizes and times.
+"""
+
+# pycryptodome is imported when a connection is made: its import costs more than that of numpy.
+# ruff: noqa: PLC0415
+
+import hashlib
+import hmac
+import os
+import socket
+import struct
+from types import TracebackType
+from typing import NoReturn, Self
+
+from medcrypt._ext.aes import AesGcm
+from medcrypt.errors import AuthenticationError, ProtocolError
+from medcrypt.keys import SecretKey
+from medcrypt.keys.derivation import expand
+
+__all__ = ["MAX_FRAME", "Channel", "connect", "listen_for"]
+
+MAX_FRAME = 1 << 30
+"""Largest message, in bytes."""
+
+_MAGIC, _VERSION = b"MCCH", 1
+_DOMAIN = b"medcrypt/inference/channel/v1\x00"
+_NONCE, _PUBLIC, _TAG, _CONFIRMATION = 32, 32, 16, 32
+_MAX_ROLE = 64
+_DATA, _CLOSE = 0, 1
+_ONE_PACKET = 1 << 16
+
+
+class Channel:
+    """One open connection: whole messages in order, or a `ProtocolError`.
+
+    Parameters
+    ----------
+    stream
+        A connected socket. The channel owns it from now on.
+    key
+        What the two parties share.
+    role, peer
+        This party's role and the other's, as both know them.
+    initiator
+        Whether this party opened the connection; exactly one of the two did.
+    timeout
+        Seconds to wait for any single step of the other party.
+
+    Raises
+    ------
+    ProtocolError
+        If the other party is not who it should be, or does not answer.
+    TypeError, ValueError
+        If an argument is wrong.
+
+    Examples
+    --------
+    >>> import socket, threading
+    >>> from medcrypt import SecretKey
+    >>> key, (left, right) = SecretKey.generate(), socket.socketpair()
+    >>> def dealer():
+    ...     with Channel(left, key, "dealer", "server 0", initiator=True) as channel:
+    ...         channel.send(b"triples")
+    >>> thread = threading.Thread(target=dealer)
+    >>> thread.start()
+    >>> with Channel(right, key, "server 0", "dealer", initiator=False) as channel:
+    ...     bytes(channel.receive())
+    b'triples'
+    >>> thread.join()
+    """
+
+    def __init__(
+        self,
+        stream: socket.socket,
+        key: SecretKey,
+        role: str,
+        peer: str,
+        *,
+        initiator: bool,
+        timeout: float = 30.0,
+    ) -> None:
+        if not isinstance(key, SecretKey):
+            raise TypeError("key must be a SecretKey")
+        if not 0 < timeout < float("inf"):
+            raise ValueError("timeout must be a positive number of seconds")
+        self._stream, self.peer = stream, peer
+        self.bytes_sent = self.bytes_received = 0
+        self._sent = self._received = 0
+        self._dead = False
+        stream.settimeout(timeout)
+        if stream.family in (socket.AF_INET, socket.AF_INET6):
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            self._shake_hands(key, _role(role), _role(peer), initiator)
+        except BaseException:
+            self._die()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # After an error there is nothing to say goodbye for: the other party sees a torn connection.
+        if kind is None:
+            self.close()
+        else:
+            self._die()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a channel holds keys: it is neither pickled nor copied")
+
+    def __repr__(self) -> str:
+        return f"Channel(peer={self.peer!r}, {'dead' if self._dead else 'open'})"
+
+    def send(self, *parts: bytes | bytearray | memoryview) -> None:
+        """Send one message, made of parts.
+
+        Parameters
+        ----------
+        parts
+            Bytes; together at most `MAX_FRAME`.
+
+        Raises
+        ------
+        ValueError
+            If the message is too long.
+        ProtocolError
+            If the channel is dead, or the other party does not take it in time.
+        """
+        self._send_frame(_DATA, parts)
+
+    def receive(self) -> bytes:
+        """Return the next message of the other party.
+
+        Returns
+        -------
+        bytes
+            The message.
+
+        Raises
+        ------
+        ProtocolError
+            If it does not come in time, is not authentic, or the other party has closed the channel.
+        """
+        kind, message = self._receive_frame()
+        if kind == _CLOSE:
+            self._die()
+            raise ProtocolError("closed the connection where a message was expected", self.peer)
+        return message
+
+    def close(self) -> None:
+        """Say that nothing follows, and wait for the other party to say so, too; then the channel is dead.
+
+        Raises
+        ------
+        ProtocolError
+            If the other party has sent something else, or vanished before its close: something is missing.
+        """
+        if self._dead:
+            return
+        try:
+            self._send_frame(_CLOSE, ())
+            kind, _ = self._receive_frame()
+        finally:
+            self._die()
+        if kind != _CLOSE:
+            raise ProtocolError("sent a message after the last one that was expected", self.peer)
+
+    def _shake_hands(self, key: SecretKey, role: bytes, peer: bytes, initiator: bool) -> None:
+        """Exchange hellos, derive the keys, and prove to each other that they are the same."""
+        from Crypto.Protocol import DH
+        from Crypto.PublicKey import ECC
+
+        private = ECC.generate(curve="Curve25519")
+        public = private.public_key().export_key(format="raw")
+        own = _hello(role, peer, os.urandom(_NONCE), public)
+        self._write(own)
+        expected = _hello(peer, role, bytes(_NONCE), bytes(_PUBLIC))
+        other = self._read(len(expected))
+        if other[: -_NONCE - _PUBLIC] != expected[: -_NONCE - _PUBLIC]:
+            raise ProtocolError("is not the expected party, or speaks another version", self.peer)
+        try:
+            theirs = DH.import_x25519_public_key(other[-_PUBLIC:])
+            shared = DH.key_agreement(eph_priv=private, eph_pub=theirs, kdf=bytes)
+        except ValueError:
+            raise ProtocolError("sent a key that is not usable", self.peer) from None
+        transcript = hashlib.sha256(_DOMAIN + (own + other if initiator else other + own)).digest()
+        secret = hmac.digest(key.to_bytes(), _DOMAIN + shared + transcript, "sha512")
+        directions = (b"initiator", b"listener") if initiator else (b"listener", b"initiator")
+        confirmations = [
+            hmac.digest(expand(secret, b"confirm " + d, 32), transcript, "sha256") for d in directions
+        ]
+        self._write(confirmations[0])
+        if not hmac.compare_digest(self._read(_CONFIRMATION), confirmations[1]):
+            raise ProtocolError("does not hold the shared key", self.peer)
+        self._sealer, self._opener = (AesGcm(expand(secret, b"frames of " + d, 32)) for d in directions)
+
+    def _send_frame(self, kind: int, parts: tuple[bytes | bytearray | memoryview, ...]) -> None:
+        """Seal and write one frame: length, kind, ciphertext and tag."""
+        message = parts[0] if len(parts) == 1 else b"".join(parts)
+        if memoryview(message).nbytes > MAX_FRAME:
+            raise ValueError(f"a message has at most {MAX_FRAME} bytes")
+        if self._dead:
+            raise ProtocolError("the channel is closed", self.peer)
+        head = struct.pack(">IB", memoryview(message).nbytes, kind)
+        sealed = self._sealer.encrypt(_counter(self._sent), message, head)
+        self._sent += 1
+        # Small frames leave as one packet; large ones are not copied once more.
+        self._write(*((head + sealed,) if len(sealed) < _ONE_PACKET else (head, sealed)))
+
+    def _receive_frame(self) -> tuple[int, bytes]:
+        """Read and open one frame."""
+        if self._dead:
+            raise ProtocolError("the channel is closed", self.peer)
+        head = self._read(5)
+        size, kind = struct.unpack(">IB", head)
+        if size > MAX_FRAME or kind not in (_DATA, _CLOSE) or (kind == _CLOSE and size):
+            self._die()
+            raise ProtocolError("sent a frame of no known kind", self.peer)
+        sealed = self._read(size + _TAG)
+        try:
+            message = self._opener.decrypt(_counter(self._received), sealed, head)
+        except AuthenticationError:
+            self._die()
+            raise ProtocolError(
+                "sent a frame that is not authentic, or not the next one", self.peer
+            ) from None
+        self._received += 1
+        return kind, message
+
+    def _write(self, *pieces: bytes) -> None:
+        """Write pieces, in time."""
+        try:
+            for piece in pieces:
+                self._stream.sendall(piece)
+                self.bytes_sent += len(piece)
+        except OSError as error:
+            self._die()
+            raise ProtocolError(_why(error), self.peer) from None
+
+    def _read(self, size: int) -> bytearray:
+        """Read exactly so many bytes, in time."""
+        buffer = bytearray(size)
+        view, filled = memoryview(buffer), 0
+        try:
+            while filled < size:
+                got = self._stream.recv_into(view[filled:])
+                if not got:
+                    self._die()
+                    raise ProtocolError("closed the connection without saying so", self.peer)
+                filled += got
+        except OSError as error:
+            self._die()
+            raise ProtocolError(_why(error), self.peer) from None
+        self.bytes_received += size
+        return buffer
+
+    def _die(self) -> None:
+        """Close the stream and let the keys go; what comes after is refused."""
+        self._dead = True
+        self._stream.close()
+        for name in ("_sealer", "_opener"):
+            self.__dict__.pop(name, None)
+
+
+def connect(
+    address: tuple[str, int], key: SecretKey, role: str, peer: str, *, timeout: float = 30.0
+) -> Channel:
+    """Open a connection to a party that listens.
+
+    Parameters
+    ----------
+    address
+        Host and port.
+    key, role, peer, timeout
+        As for `Channel`.
+
+    Returns
+    -------
+    Channel
+        Open.
+
+    Raises
+    ------
+    ProtocolError
+        If nobody answers, or the wrong party does.
+    """
+    try:
+        stream = socket.create_connection(address, timeout)
+    except OSError as error:
+        raise ProtocolError(_why(error), peer) from None
+    return Channel(stream, key, role, peer, initiator=True, timeout=timeout)
+
+
+def listen_for(
+    listener: socket.socket, key: SecretKey, role: str, peer: str, *, timeout: float = 30.0
+) -> Channel:
+    """Wait for a party to connect.
+
+    Parameters
+    ----------
+    listener
+        A listening socket.
+    key, role, peer, timeout
+        As for `Channel`.
+
+    Returns
+    -------
+    Channel
+        Open.
+
+    Raises
+    ------
+    ProtocolError
+        If nobody connects in time, or the wrong party does.
+    """
+    listener.settimeout(timeout)
+    try:
+        stream, _ = listener.accept()
+    except OSError as error:
+        raise ProtocolError(_why(error), peer) from None
+    return Channel(stream, key, role, peer, initiator=False, timeout=timeout)
+
+
+def _role(role: str) -> bytes:
+    """Return a role's bytes."""
+    encoded = role.encode()
+    if not 1 <= len(encoded) <= _MAX_ROLE:
+        raise ValueError(f"a role has 1 to {_MAX_ROLE} bytes")
+    return encoded
+
+
+def _hello(role: bytes, peer: bytes, nonce: bytes, public: bytes) -> bytes:
+    """Encode the first message."""
+    names = bytes([len(role)]) + role + bytes([len(peer)]) + peer
+    return _MAGIC + bytes([_VERSION]) + names + nonce + public
+
+
+def _counter(number: int) -> bytes:
+    """Return the nonce of a frame: its number, 96 bits, big-endian. 2^32 frames are more than a connection has."""
+    if number >> 32:
+        raise ProtocolError("a connection carries at most 2^32 frames")
+    return number.to_bytes(12, "big")
+
+
+def _why(error: OSError) -> str:
+    """Say why the connection failed, without an address."""
+    return (
+        "did not answer in time"
+        if isinstance(error, TimeoutError)
+        else f"connection failed ({error.strerror})"
+    )
