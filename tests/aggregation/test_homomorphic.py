@@ -468,6 +468,41 @@ def test_holders_of_one_key_who_contradict_each_other_are_noticed(tmp_path):
         server.result()
 
 
+# --- audit --------------------------------------------------------------------------------------------
+
+
+def test_anybody_can_recompute_the_result_from_the_messages(tmp_path):
+    plan, (public, shares) = make_plan(), threshold_key()
+    server, expected = started(plan, public, CLIENTS[:3])
+    request = server.request()
+    answers = [holder(plan, shares[i], HOLDERS[i], tmp_path).open(request) for i in range(3)]
+    for chosen in (answers, answers[1:], answers[::-2]):
+        aggregate = aggregation.audit(plan, public, request, chosen)
+        assert np.array_equal(aggregate.integers, expected)
+        assert aggregate.contributors == CLIENTS[:3]
+
+
+def test_an_audit_names_who_was_wrong(tmp_path):
+    plan, (public, shares) = make_plan(), threshold_key()
+    server, _ = started(plan, public)
+    request = server.request()
+    answers = [holder(plan, shares[i], HOLDERS[i], tmp_path).open(request) for i in range(2)]
+    body = aggregation.read_message(plan, answers[0], {MessageType.OPENING}).body
+    copied = Signer(plan, HOLDERS[2], identity(HOLDERS[2])).write(MessageType.OPENING, body)
+    by_berlin = request_of(plan, messages_of(server), sender="Berlin")
+    other = request_of(plan, messages_of(server)[1:])
+    for asked, answered, party, words in (
+        (request, answers[:1], None, "only 1 key holders"),
+        (request, [answers[0], answers[0]], HOLDERS[0], "answered twice"),
+        (request, [answers[0], copied], HOLDERS[2], "another holder's key share"),
+        (other, answers, HOLDERS[0], "another set"),
+        (by_berlin, answers, "Berlin", "only the server"),
+    ):
+        with pytest.raises(ProtocolError, match=words) as error:
+            aggregation.audit(plan, public, asked, answered)
+        assert error.value.party == party
+
+
 # --- order --------------------------------------------------------------------------------------------
 
 

@@ -47,6 +47,10 @@ class Opening:
         """Number of the key share; None for a whole key."""
         return None if self.part is None else self.part.party
 
+    def repeats(self, other: "Opening") -> bool:
+        """Tell whether the other one comes from the same holder or the same key share."""
+        return self.sender == other.sender or (self.party is not None and self.party == other.party)
+
     @classmethod
     def read(
         cls,
