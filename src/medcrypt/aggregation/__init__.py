@@ -4,8 +4,8 @@ A `Plan` says what is added up and by whom; everybody has the same one. `quantis
 `add_integers` is what every protocol computes on them, and an `Aggregate` is what comes out.
 
 The homomorphic back-end: a `HomomorphicClient` uploads once, a `HomomorphicServer` adds what it cannot read,
-and each `HomomorphicHolder` of a key (share) helps to open one sum a round, which its `Ledger` remembers. `audit` checks
-a round afterwards, from its messages.
+and each `HomomorphicHolder` of a key (share) helps to open one sum a round, which its `Ledger` remembers.
+`audit` checks a round afterwards, from its messages.
 
 The masking back-end: a `MaskingClient` hides its update under masks that cancel in the sum and answers a
 `MaskingServer` five times; clients may vanish in between.
