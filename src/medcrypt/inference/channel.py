@@ -195,7 +195,7 @@ class Channel:
         if other[: -_NONCE - _PUBLIC] != expected[: -_NONCE - _PUBLIC]:
             raise ProtocolError("is not the expected party, or speaks another version", self.peer)
         try:
-            theirs = DH.import_x25519_public_key(other[-_PUBLIC:])
+            theirs = DH.import_x25519_public_key(bytes(other[-_PUBLIC:]))
             shared = DH.key_agreement(eph_priv=private, eph_pub=theirs, kdf=bytes)
         except ValueError:
             raise ProtocolError("sent a key that is not usable", self.peer) from None

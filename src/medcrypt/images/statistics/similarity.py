@@ -86,7 +86,7 @@ def _of_plane(x: Reals, y: Reals, span: float) -> float:
     for start in range(0, windows, _BAND):
         rows = slice(start, min(start + _BAND, windows) + _WINDOW - 1)
         total += float(_similarity(x[rows], y[rows], span).sum())
-    return total / (windows * (x.shape[1] - _WINDOW + 1))
+    return float(total / (windows * (x.shape[1] - _WINDOW + 1)))
 
 
 def _similarity(x: Reals, y: Reals, span: float) -> Reals:
