@@ -56,8 +56,8 @@ cdef class SharedFunction:
     """Functions on n-bit numbers whose values two parties hold in shares, as `dcf.h` specifies them.
 
     A comparison is beta where x < alpha, else 0; a point function is beta where x = alpha, else 0. The
-    parties' values add up to it modulo 2**(8 payload). One object serves any number of functions of its shape;
-    it is immutable, so threads may share it, and the GIL is released while the kernels run.
+    parties' values add up to it modulo 2**(8 payload). One object serves any number of functions of its
+    shape; it is immutable, so threads may share it, and the GIL is released while the kernels run.
 
     Parameters
     ----------
