@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from medcrypt.dp import renyi
@@ -25,7 +25,7 @@ from medcrypt.dp.events import (
     to_json,
     why_refused,
 )
-from medcrypt.dp.losses import Loss, pair
+from medcrypt.dp.losses import Loss, enclosed, once, pair
 from medcrypt.dp.tradeoff import chained_epsilon, least_type_two_error, of_a_group
 
 __all__ = ["Accountant"]
@@ -38,10 +38,10 @@ class Accountant:
 
     Gaussian, Laplace and Poisson-sampled Gaussian events, in any mixture, are accounted by the exact contour
     integral (Alghamdi et al. 2022, 2023) in both directions of the whole composition; the larger direction
-    counts. A history that contains `ZeroConcentratedDP` is accounted by Rényi divergences with the optimal
-    known conversion (Canonne, Kamath and Steinke 2020, Proposition 12), minimised over real orders.
+    counts. A history that contains `ZeroConcentratedDP` or `RenyiCurve` is accounted by Rényi divergences with the
+    optimal known conversion, minimised over real orders (`renyi`).
 
-    The accountant is not a filter: events chosen after looking at earlier outputs need one.
+    The accountant is not a filter: events chosen after looking at earlier outputs need `Filter`.
 
     Parameters
     ----------
@@ -229,6 +229,8 @@ class Accountant:
         if delta == 0.0:
             worst = max(direction.pure_epsilon() for direction in directions)
             return worst * (1.0 - 1e-14), worst
+        if any(map(enclosed, history)):
+            return _enclosing(directions, lambda curve: curve.epsilon_bounds(math.log(delta)))
         low, high = 0.0, 0.0
         for number, direction in enumerate(directions):
             # The second direction counts only if it may exceed the first.
@@ -271,11 +273,12 @@ class Accountant:
             return 0.0, 0.0
         if _known_by_renyi(history):
             return 0.0, renyi.delta(_composed(history), epsilon)
-        bounds = [
-            direction.log_delta_bounds(epsilon) for direction in self._directions(history, _LEAST_LOG_DELTA)
-        ]
-        if not bounds:
+        directions = self._directions(history, _LEAST_LOG_DELTA)
+        if not directions:
             return 0.0, 0.0
+        bounds = [direction.log_delta_bounds(epsilon) for direction in directions]
+        if any(map(enclosed, history)):
+            bounds = [_enclosing(directions, lambda curve: curve.log_delta_bounds(epsilon))]
         low = max(math.exp(min(lo, 0.0)) for lo, _ in bounds)
         return low * (1.0 - 1e-15), max(_at_most_one(hi) for _, hi in bounds)
 
@@ -466,9 +469,12 @@ class Accountant:
         # A fixed order makes the result, to the last bit, independent of the order of composition.
         events = sorted(history, key=to_json) if len(history) > 1 else list(history)
         log_missing = self._log_missing(history, log_delta)
-        key = (tuple(events), log_missing)
+        alone = sum(history.values()) == 1
+        key = (tuple(events), log_missing, alone)
         if self._prepared is None or self._prepared[0] != key:
-            pairs = [(event, pair(event, log_missing)) for event in events]
+            pairs = [
+                (event, (once(event) if alone else None) or pair(event, log_missing)) for event in events
+            ]
             released = [(event, both) for event, both in pairs if both is not None]
             losses: list[tuple[Loss, ...]] = [tuple(both[way] for _, both in released) for way in (0, 1)]
             same = all(both[0] is both[1] for _, both in released)
@@ -488,8 +494,18 @@ class Accountant:
 def _known_by_renyi(history: Iterable[Event]) -> bool:
     """Tell whether a history holds a mechanism known by its Rényi divergences only."""
     return any(
-        isinstance(event, ZeroConcentratedDP | RenyiCurve | SampledWithoutReplacement) for event in history
+        isinstance(event, ZeroConcentratedDP | RenyiCurve)
+        or (isinstance(event, SampledWithoutReplacement) and event.event.noise_multiplier < 0.1)
+        for event in history
     )
+
+
+def _enclosing(
+    curves: list[Composition], bounds: Callable[[Composition], tuple[float, float]]
+) -> tuple[float, float]:
+    """Return the lower bound of the last curve and the upper one of the first, which encloses it from above."""
+    high = bounds(curves[0])[1]
+    return min(bounds(curves[-1])[0], high), high
 
 
 def _composed(history: Counter[Event]) -> Event:

@@ -538,7 +538,7 @@ class SampledWithoutReplacement(Event):
 
     sample_size: int
     population_size: int
-    event: Event
+    event: Gaussian
 
     def __post_init__(self) -> None:
         sample = _natural("sample_size", self.sample_size)

@@ -34,8 +34,10 @@ from medcrypt.dp.events import (
     PoissonSampled,
     PureDP,
     RandomizedResponse,
+    SampledWithoutReplacement,
     Skellam,
 )
+from medcrypt.dp.fixed_size import fixed_size_losses
 
 __all__ = [
     "DiscreteLoss",
@@ -43,6 +45,8 @@ __all__ = [
     "LaplaceLoss",
     "Loss",
     "SampledGaussianLoss",
+    "enclosed",
+    "once",
     "pair",
 ]
 
@@ -83,6 +87,9 @@ Loss = GaussianLoss | LaplaceLoss | SampledGaussianLoss | DiscreteLoss
 def pair(event: Event, log_missing: float) -> tuple[Loss, Loss] | None:
     """Return the losses of an event when a record is removed and when one is added.
 
+    For `SampledWithoutReplacement`, whose two directions are one, they are instead a loss from above and one from
+    below: `enclosed` tells.
+
     Parameters
     ----------
     event
@@ -111,6 +118,8 @@ def pair(event: Event, log_missing: float) -> tuple[Loss, Loss] | None:
             return None
         case PoissonSampled(q, Gaussian(sigma)):
             return SampledGaussianLoss(sigma, q, True), SampledGaussianLoss(sigma, q, False)
+        case SampledWithoutReplacement():
+            return _fixed_size(event, log_missing)
         case (
             DiscreteGaussian()
             | DiscreteLaplace()
@@ -122,6 +131,31 @@ def pair(event: Event, log_missing: float) -> tuple[Loss, Loss] | None:
             loss = discrete_loss(event, log_missing)
             return None if loss is None else (loss, loss)
     raise ValueError(f"{type(event).__name__} cannot be accounted yet")
+
+
+def enclosed(event: Event) -> bool:
+    """Tell whether `pair` returns a loss from above and one from below, instead of two directions."""
+    return isinstance(event, SampledWithoutReplacement)
+
+
+def once(event: Event) -> tuple[Loss, Loss] | None:
+    """Return the losses of an event that runs alone and once, where that is simpler, or None.
+
+    The curve of one sample of fixed size is, for epsilon >= 0, the one of removing a record from a Poisson sample.
+    """
+    if isinstance(event, SampledWithoutReplacement) and 0.0 < event.sampling_rate < 1.0:
+        loss = SampledGaussianLoss(event.event.noise_multiplier, event.sampling_rate, True)
+        return loss, loss
+    return None
+
+
+def _fixed_size(event: SampledWithoutReplacement, log_missing: float) -> tuple[Loss, Loss] | None:
+    """Return the losses of a fixed-size sample, from above and from below."""
+    if event.sample_size == 0:
+        return None
+    if event.sample_size == event.population_size:
+        return pair(event.event, log_missing)
+    return fixed_size_losses(event.event.noise_multiplier, event.sampling_rate, log_missing)
 
 
 def _inverse_from_above(scale: float) -> float:

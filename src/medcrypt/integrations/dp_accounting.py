@@ -114,6 +114,8 @@ def _without_replacement(event: Any, neighbors: str) -> dp.Event | None:
         return _NOTHING
     if inner is None:
         return None
+    if not isinstance(inner, dp.Gaussian):
+        raise ValueError(f"no proven amplification bound for {type(inner).__name__}; only for Gaussian")
     return dp.SampledWithoutReplacement(event.sample_size, event.source_dataset_size, inner)
 
 
