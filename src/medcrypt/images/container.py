@@ -36,6 +36,7 @@ from medcrypt.images.header import (
     parse,
     without_private,
 )
+from medcrypt.images.inner_cipher import AES_GCM, Inner
 from medcrypt.images.layout import as_tiles
 from medcrypt.images.recipients import OpeningKey, SealingKey
 from medcrypt.keys import Identity, Recipient
@@ -77,7 +78,8 @@ def encrypt(
         for a slide of shape (height, width, 3). Axes that are not named are whole. None: the pixels in C order,
         which makes a run along the first axes cheap (a frame, a slab).
     cipher
-        ``"aes-256-gcm"``.
+        ``"aes-256-gcm"``; or ``"chaotic"``, or ``"chaotic-ctr"`` which can be read in parts: a chaotic cipher
+        *inside* AES-256-GCM, which is what the security rests on either way.
     context
         Bound to the image but not stored: opening needs the same bytes (a study UID, say).
     metadata
@@ -157,7 +159,7 @@ def encrypt_into(
     Notes
     -----
     A C-contiguous array that is stored in C order is read where it lies. Otherwise each thread rearranges it in a
-    scratch buffer of 256 KiB.
+    scratch buffer of 256 KiB. A chaotic cipher needs scratch buffers as large as the array.
 
     Raises
     ------
@@ -292,6 +294,7 @@ def sealed_size(
     key: SealingKey | Iterable[SealingKey],
     *,
     tiles: Sequence[int] | None = None,
+    cipher: str = "aes-256-gcm",
     metadata: Metadata | None = None,
     public_metadata: Metadata | None = None,
     signer: Identity | None = None,
@@ -303,7 +306,7 @@ def sealed_size(
     ----------
     shape, dtype
         Of the array.
-    key, tiles, metadata, public_metadata, signer, spare_recipients
+    key, tiles, cipher, metadata, public_metadata, signer, spare_recipients
         As they will be given to `encrypt`.
 
     Examples
@@ -317,7 +320,7 @@ def sealed_size(
         tuple(map(operator.index, shape)),
         tiles,
         key,
-        "aes-256-gcm",
+        cipher,
         b"",
         metadata,
         public_metadata,
@@ -441,7 +444,10 @@ def _seal(request: Request, pixels: NDArray[Any], out: Bytes, threads: int | Non
     form, header = request.form, request.new_header()
     out.data[: form.body_start] = request.head(header)
     body, binding = out[form.body_start : form.body_end], body_context(header, request.context)
-    if form.layout.is_c_order and pixels.flags.c_contiguous:
+    if form.cipher != AES_GCM:
+        stored = _encrypt_inside(request, header, pixels)
+        cobblestone.seal_blob(request.prepared, stored, body, binding, threads=threads)
+    elif form.layout.is_c_order and pixels.flags.c_contiguous:
         cobblestone.seal_blob(request.prepared, pixels, body, binding, threads=threads)
     else:
         _rearrange_and_seal(request.prepared, pixels, form, body, binding, threads)
@@ -451,9 +457,38 @@ def _seal(request: Request, pixels: NDArray[Any], out: Bytes, threads: int | Non
         out.data[form.body_end :] = trailer
 
 
+def inner_cipher_of(header: Header, key: HkdfSha512, context: bytes) -> Inner:
+    """Return the cipher of the pixels inside AES-GCM; its nonce is the image's id."""
+    form = header.form
+    return Inner(form.cipher, key, header.file_id, header.digest + context, form.data_size)
+
+
+def _encrypt_inside(request: Request, header: Header, pixels: NDArray[Any]) -> Bytes:
+    """Return the plaintext of the body: all pixels in storage order, under the inner cipher."""
+    form = request.form
+    if form.layout.is_c_order and pixels.flags.c_contiguous:
+        plain = as_bytes(pixels)
+    else:
+        plain = np.empty(form.data_size, np.uint8)
+        form.layout.gather(pixels, 0, plain)
+    stored = np.empty(form.stored_size, np.uint8)
+    inner_cipher_of(header, request.prepared, request.context).encrypt(plain, stored)
+    return stored
+
+
+def _decrypt_inside(inner: Inner, stored: Bytes, form: Form, array: NDArray[Any]) -> None:
+    """Decrypt what AES-GCM has authenticated."""
+    if form.layout.is_c_order:
+        inner.decrypt(stored, as_bytes(array))
+        return
+    plain = np.empty(form.data_size, np.uint8)
+    inner.decrypt(stored, plain)
+    form.layout.scatter(plain, 0, array)
+
+
 def _is_short(form: Form, pixels: NDArray[Any]) -> bool:
     """Tell whether the body is a single chunk that can be sealed or opened where the pixels lie."""
-    in_place = pixels.flags.c_contiguous and form.layout.is_c_order
+    in_place = pixels.flags.c_contiguous and form.layout.is_c_order and form.cipher == AES_GCM
     return form.data_size < CHUNK and in_place and not form.signed
 
 
@@ -499,7 +534,11 @@ def _decrypt(
         preamble, trailer = body[:OVERHEAD].tobytes(), data[form.body_end :].tobytes()
         hashes = signature.verify(sender, header, context, preamble, trailer)
         signature.check_chunks(hashes, 0, body[OVERHEAD:], threads)
-    if form.layout.is_c_order:
+    if form.cipher != AES_GCM:
+        stored = np.empty(form.stored_size, np.uint8)
+        cobblestone.open_blob(prepared, body, stored, binding, threads)
+        _decrypt_inside(inner_cipher_of(header, prepared, context), stored, form, array)
+    elif form.layout.is_c_order:
         cobblestone.open_blob(prepared, body, array, binding, threads)
     else:
         _open_and_rearrange(prepared, body, form, array, binding, threads)

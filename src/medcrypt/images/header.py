@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from medcrypt._ext.sha512 import sha512
 from medcrypt.errors import FormatError
 from medcrypt.images import cobblestone
+from medcrypt.images.inner_cipher import AES_GCM, COUNTER, NETWORK, extra_size
 from medcrypt.images.layout import Layout, full_tiles
 
 Metadata: TypeAlias = Mapping[str, Any]
@@ -28,7 +29,7 @@ Metadata: TypeAlias = Mapping[str, Any]
 MAGIC = b"MEDCRYPT"
 KIND, VERSION = ord("I"), 1
 SIGNED = 1
-CIPHERS = {"aes-256-gcm": 1}
+CIPHERS = {AES_GCM: 1, NETWORK: 2, COUNTER: 3}
 _CIPHER_NAMES = {number: name for name, number in CIPHERS.items()}
 C_ORDER, TILED = 0, 1
 MOST_AXES = 32
@@ -98,6 +99,11 @@ class Form:
         return math.prod(self.shape) * self.dtype.itemsize
 
     @functools.cached_property
+    def stored_size(self) -> int:
+        """Bytes of the body's plaintext: the array, and what the inner cipher adds."""
+        return self.data_size + extra_size(self.cipher)
+
+    @functools.cached_property
     def shape_size(self) -> int:
         """Bytes of the shapes of the array and of the tiles."""
         return 8 * len(self.shape) * (1 if self.tiles is None else 2)
@@ -120,7 +126,7 @@ class Form:
     @functools.cached_property
     def body_size(self) -> int:
         """Bytes of that blob."""
-        return cobblestone.sealed_size(self.data_size)
+        return cobblestone.sealed_size(self.stored_size)
 
     @functools.cached_property
     def body_end(self) -> int:
@@ -130,7 +136,7 @@ class Form:
     @functools.cached_property
     def chunks(self) -> int:
         """Number of chunks of the body."""
-        return self.data_size // cobblestone.CHUNK + 1
+        return self.stored_size // cobblestone.CHUNK + 1
 
     @functools.cached_property
     def trailer_size(self) -> int:

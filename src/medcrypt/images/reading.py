@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from medcrypt.errors import FormatError
 from medcrypt.images import cobblestone, recipients, signature
 from medcrypt.images.cobblestone import CHUNK, OVERHEAD, SEALED_CHUNK
-from medcrypt.images.container import body_context, check_context, metadata_context
+from medcrypt.images.container import body_context, check_context, inner_cipher_of, metadata_context
 from medcrypt.images.header import FIXED_BYTES, Header, header_size, metadata_from_bytes, parse
+from medcrypt.images.inner_cipher import AES_GCM, InnerReader
 from medcrypt.images.recipients import OpeningKey
 from medcrypt.images.selection import Selection, in_tiles, runs_of, select
 from medcrypt.images.sources import Sealed, Source, source_of
@@ -22,6 +23,7 @@ from medcrypt.keys import Recipient
 __all__ = ["Sealed", "SealedImage", "open"]
 
 Bytes: TypeAlias = NDArray[np.uint8]
+PixelReader: TypeAlias = cobblestone.Reader | InnerReader
 
 # Chunks decrypted at a time: bounds the scratch memory to 4 MiB.
 _BATCH = 256
@@ -48,6 +50,7 @@ class SealedImage:
 
     Made by `open`. Indexing decrypts only the chunks that hold the selection, each once, and authenticates every
     one of them, and the last chunk too where the selection reaches the end. Several threads may use it at a time.
+    An image under the cipher ``"chaotic"`` has no parts: the first index decrypts all of it, and keeps it.
 
     Attributes
     ----------
@@ -65,13 +68,17 @@ class SealedImage:
         check_context(context)
         self._source = source
         header, area = read_header(source)
-        file_key, *_ = recipients.open_slots(header, area, key)
+        file_key, prepared, *_ = recipients.open_slots(header, area, key)
         self._header, form = header, header.form
         self.shape, self.dtype, self.tiles = form.shape, form.dtype, form.tiles
         self._hashes = self._verified_hashes(sender, context)
-        self._reader = cobblestone.Reader(
-            file_key, form.data_size, self._fetch_body, body_context(header, context)
+        self._stored = cobblestone.Reader(
+            file_key, form.stored_size, self._fetch_body, body_context(header, context)
         )
+        self._reader: PixelReader = self._stored
+        if form.cipher != AES_GCM:
+            inner = inner_cipher_of(header, prepared, context)
+            self._reader = InnerReader(form.cipher, inner, self._stored)
         private = header.private
         if private:
             binding = metadata_context(header.data[: -len(private)], context)
@@ -137,7 +144,7 @@ class SealedImage:
         """
         chunks = self._header.form.chunks
         for first in range(0, chunks, _BATCH):
-            self._reader.read_chunks(first, min(first + _BATCH, chunks))
+            self._stored.read_chunks(first, min(first + _BATCH, chunks))
 
     def close(self) -> None:
         """Close the file, if `open` opened it."""
@@ -186,7 +193,7 @@ class SealedImage:
 class _Ahead:
     """Reads runs in ascending order and decrypts every chunk once, though two runs may share it."""
 
-    def __init__(self, reader: cobblestone.Reader) -> None:
+    def __init__(self, reader: PixelReader) -> None:
         self._reader = reader
         self._first, self._plain = 0, np.empty(0, np.uint8)  # the chunks decrypted last
         self.position = 0  # where the last run ended

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from medcrypt.durable import new_file
 from medcrypt.images import cobblestone, signature
 from medcrypt.images.cobblestone import CHUNK, SEALED_CHUNK, TAG, as_bytes
-from medcrypt.images.container import Request, as_pixels, body_context
+from medcrypt.images.container import Request, as_pixels, body_context, inner_cipher_of
 from medcrypt.images.header import Metadata
+from medcrypt.images.inner_cipher import COUNTER, NETWORK, Inner
 from medcrypt.images.layout import Layout
 from medcrypt.images.recipients import SealingKey
 from medcrypt.images.sources import PathLike
@@ -70,7 +71,8 @@ def create(
     FileExistsError
         The file exists and ``overwrite`` is false.
     ValueError
-        The block ended before everything was written. Or as for `encrypt`.
+        The block ended before everything was written; the cipher is ``"chaotic"``, which has to see the whole image.
+        Or as for `encrypt`.
     TypeError
         As for `encrypt`.
 
@@ -99,6 +101,8 @@ def create(
         signer,
         spare_recipients,
     )
+    if request.form.cipher == NETWORK:
+        raise ValueError("the cipher 'chaotic' has to see the whole image: use save, or 'chaotic-ctr'")
     if not request.form.shape:
         raise ValueError("an image without axes has no rows to write: use save")
     return _created(path, request, overwrite, threads)
@@ -121,7 +125,8 @@ def save(
 ) -> None:
     """Seal an array into a file, which appears under its name only when it is whole and on disk.
 
-    The array is sealed a piece at a time: beyond it, two MiB of memory are needed.
+    The array is sealed a piece at a time: beyond it, two MiB of memory are needed (under the cipher ``"chaotic"``,
+    that of two copies).
 
     Parameters
     ----------
@@ -188,7 +193,10 @@ class SealedWriter:
         self._file, self._request, self._threads = file, request, threads
         self._header = request.new_header()
         binding = body_context(self._header, request.context)
-        self._sealer = cobblestone.Sealer(request.prepared, form.data_size, binding)
+        self._sealer = cobblestone.Sealer(request.prepared, form.stored_size, binding)
+        self._inner: Inner | None = None
+        if form.cipher == COUNTER:
+            self._inner = inner_cipher_of(self._header, request.prepared, request.context)
         batch = min(_BATCH, form.chunks)
         self._plain = np.empty(batch * CHUNK, np.uint8)
         self._chunks = np.empty(batch * SEALED_CHUNK, np.uint8)
@@ -237,6 +245,9 @@ class SealedWriter:
         """Seal an array that is next in storage, in the order of its own layout."""
         if self._failed:
             raise ValueError("an earlier write has failed: the file cannot be finished")
+        if self._request.form.cipher == NETWORK:
+            slab = self._encrypted_whole(slab, layout)
+            layout = Layout(slab.shape, slab.shape)
         flat = as_bytes(slab) if layout.is_c_order and slab.flags.c_contiguous else None
         taken, self._failed = 0, True
         while taken < slab.nbytes:
@@ -245,16 +256,24 @@ class SealedWriter:
             if flat is not None:
                 room[:] = flat[taken : taken + size]
             else:
-                layout.gather(slab, taken // self.dtype.itemsize, room)
+                layout.gather(slab, taken // slab.dtype.itemsize, room)
             self._held, taken = self._held + size, taken + size
             if self._held == self._plain.size:
                 self._seal_held(final=False)
         self._failed = False
 
+    def _encrypted_whole(self, slab: NDArray[Any], layout: Layout) -> Bytes:
+        """Return the body's plaintext for a cipher that has to see all pixels first."""
+        plain = np.empty(slab.nbytes, np.uint8)
+        layout.gather(slab, 0, plain)
+        stored = np.empty(self._request.form.stored_size, np.uint8)
+        inner_cipher_of(self._header, self._request.prepared, self._request.context).encrypt(plain, stored)
+        return stored
+
     def _finish(self) -> None:
         """Seal what is left, and sign."""
         form = self._request.form
-        if self._failed or self._sealed * CHUNK + self._held != form.data_size:
+        if self._failed or self._sealed * CHUNK + self._held != form.stored_size:
             raise ValueError(f"not everything was written: {self.rows_written} of {self.shape[0]} rows")
         self._seal_held(final=True)
         signer = self._request.signer
@@ -267,6 +286,8 @@ class SealedWriter:
         """Seal the buffer: whole chunks, and at the end the final chunk as well."""
         count = self._held // CHUNK + final
         plain, chunks = self._plain[: self._held], self._chunks[: self._held + TAG * count]
+        if self._inner is not None:
+            plain = self._inner.crypt_at(self._sealed * CHUNK, plain)
 
         def seal(first: int, stop: int) -> None:
             run = plain[first * CHUNK : stop * CHUNK]
