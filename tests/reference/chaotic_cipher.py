@@ -6,7 +6,7 @@ from Crypto.Cipher import AES
 from Crypto.Hash import HMAC, SHA512
 
 ROW, LINE, LANES, NODES = 512, 64, 8, 8
-PASSES, STEPS, STREAM_STEPS = 4, 8, 24
+PASSES, STEPS, STREAM_STEPS = 4, 8, 16
 _WORD, _HALF = (1 << 64) - 1, (1 << 32) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 _SHUFFLE = (3, 0, 1, 4, 7, 2, 5, 6)  # the node at i goes to _SHUFFLE[i]

@@ -5,11 +5,11 @@
 without a key; `rewrap`, `add_recipient` and `remove_recipient` change who can open a file, `reencrypt` its
 file key as well. `rotate` does so for a folder. `encrypt_many`, `decrypt_many` and
 `verify_many` make, restore and check archives of whole folders. `cobblestone` is the chunked format underneath.
-`encrypt_regions` and `decrypt_regions` encrypt parts of an image that stays an image. `statistics` measures
-encrypted images as the literature does.
+`encrypt_regions` and `decrypt_regions` encrypt parts of an image that stays an image. `chaotic` is the other cipher,
+and the study of its kind; `statistics` measures encrypted images as the literature does.
 """
 
-from medcrypt.images import cobblestone, statistics
+from medcrypt.images import chaotic, cobblestone, statistics
 from medcrypt.images.archive import decrypt_many, encrypt_many, verify_many
 from medcrypt.images.container import decrypt, decrypt_into, encrypt, encrypt_into, sealed_size
 from medcrypt.images.files import Inspection, inspect
@@ -27,6 +27,7 @@ __all__ = [
     "SealedImage",
     "SealedWriter",
     "add_recipient",
+    "chaotic",
     "cobblestone",
     "create",
     "decrypt",

@@ -17,7 +17,7 @@
  * A row is 8 lanes of 8 words, 512 bytes: word w of lane l is the little-endian number at byte 64 w + 8 l. All
  * operations on rows go on in the 8 lanes side by side.
  *
- *   Z(d, i), lane l = G_24(k_0 + 8 i + l, k_1, k_2, k_3, k_4 + d, k_5, k_6, k_7)      seed k: 64 secret bytes
+ *   Z(d, i), lane l = G_16(k_0 + 8 i + l, k_1, k_2, k_3, k_4 + d, k_5, k_6, k_7)      seed k: 64 secret bytes
  *
  * The stream that encrypts is Z(0, 0), Z(0, 1), ... A network of passes over m rows and a tail of t < 512 bytes:
  *
@@ -48,7 +48,7 @@ enum {
     CHAOS_ROW = 512,
     CHAOS_SEED = 64,
     CHAOS_PASSES = 16,        /* at most */
-    CHAOS_STREAM_STEPS = 24,  /* of Z */
+    CHAOS_STREAM_STEPS = 16,  /* of Z */
     CHAOS_STEPS = 64,         /* at most, of a pass */
 };
 

@@ -18,7 +18,7 @@ def stream(
     dst: _Bytes,
     *,
     offset: int = 0,
-    steps: int = 24,
+    steps: int = 16,
     domain: int = 0,
     path: str | None = None,
 ) -> None: ...

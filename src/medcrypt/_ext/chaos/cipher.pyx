@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""The chaotic generator and the network of passes, over anything that offers its bytes as one block of memory."""
+"""The chaotic generator and the network of passes, over what offers its bytes as one block of memory."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint8_t, uint64_t
@@ -84,7 +84,8 @@ cdef int check_pair(const Py_buffer *src, const Py_buffer *dst) except -1:
     return 0
 
 
-def stream(seed, src, dst, *, uint64_t offset=0, unsigned steps=CHAOS_STREAM_STEPS, uint64_t domain=0, path=None):
+def stream(
+        seed, src, dst, *, uint64_t offset=0, unsigned steps=CHAOS_STREAM_STEPS, uint64_t domain=0, path=None):
     """Write ``src XOR stream`` to `dst`, from byte `offset` of the stream on.
 
     Parameters
@@ -96,7 +97,7 @@ def stream(seed, src, dst, *, uint64_t offset=0, unsigned steps=CHAOS_STREAM_STE
     offset : int, optional
         Where in the stream `src` begins.
     steps : int, optional
-        Of the lattice, 1 to 64. The cipher has 24; fewer are for study.
+        Of the lattice, 1 to 64. The cipher has 16; fewer are for study.
     domain : int, optional
         Which stream: 0 encrypts, the others give the keys of the passes.
     path : str, optional
@@ -113,7 +114,7 @@ def stream(seed, src, dst, *, uint64_t offset=0, unsigned steps=CHAOS_STREAM_STE
     >>> out = bytearray(4)
     >>> chaos.stream(bytes(64), bytes(4), out)
     >>> out.hex()
-    '4c040ea4'
+    'bdf8b781'
     """
     cdef const chaos_kernels *kernels = kernels_of(path)
     cdef uint64_t words[8]
@@ -147,7 +148,9 @@ def stream(seed, src, dst, *, uint64_t offset=0, unsigned steps=CHAOS_STREAM_STE
         PyBuffer_Release(&plain)
 
 
-cdef int run(object seed, object src, object dst, unsigned passes, unsigned steps, object path, bint sealing) except -1:
+cdef int run(
+        object seed, object src, object dst, unsigned passes, unsigned steps, object path,
+        bint sealing) except -1:
     """Run the network or its inverse."""
     cdef const chaos_kernels *kernels = kernels_of(path)
     cdef uint64_t words[8]
@@ -188,8 +191,8 @@ cdef int run(object seed, object src, object dst, unsigned passes, unsigned step
 def seal_rows(seed, src, dst, *, unsigned passes=4, unsigned steps=8, path=None):
     """Encrypt `src` into `dst` by the network of passes.
 
-    Every byte of the result depends on every byte of `src`, from 512 bytes on; what is shorter is only masked. So is a
-    seed good for one message: it has to depend on it.
+    From 512 bytes on every byte of the result depends on every byte of `src`; what is shorter is only masked.
+    So a seed is good for one message: it has to depend on it.
 
     Parameters
     ----------
@@ -214,7 +217,7 @@ def seal_rows(seed, src, dst, *, unsigned passes=4, unsigned steps=8, path=None)
     >>> chaos.seal_rows(bytes(64), bytes(1000), sealed)
     >>> chaos.open_rows(bytes(64), sealed, plain)
     >>> sealed[:4].hex(), plain == bytes(1000)
-    ('9bc3060c', True)
+    ('04922219', True)
     """
     run(seed, src, dst, passes, steps, path, True)
 
