@@ -85,7 +85,8 @@ cdef int check_pair(const Py_buffer *src, const Py_buffer *dst) except -1:
 
 
 def stream(
-        seed, src, dst, *, uint64_t offset=0, unsigned steps=CHAOS_STREAM_STEPS, uint64_t domain=0, path=None):
+        seed, src, dst, *, uint64_t offset=0, unsigned steps=CHAOS_STREAM_STEPS, uint64_t domain=0,
+        path=None):
     """Write ``src XOR stream`` to `dst`, from byte `offset` of the stream on.
 
     Parameters
