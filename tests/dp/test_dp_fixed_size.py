@@ -12,7 +12,7 @@ from medcrypt import dp
 from medcrypt.dp.fixed_size import fixed_size_losses
 from reference import privacy as oracle
 
-PANELS, NODES = 14, 20
+PANELS, NODES = 9, 20
 POINTS, WEIGHTS = np.polynomial.legendre.leggauss(NODES)
 
 

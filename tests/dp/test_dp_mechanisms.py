@@ -160,7 +160,7 @@ deltas = st.floats(-14.0, -3.0).map(math.exp)
 
 
 @given(st.lists(st.tuples(mechanisms, st.integers(1, 5)), min_size=1, max_size=4), deltas)
-@settings(max_examples=6)
+@settings(max_examples=4)
 def test_nesting_order_and_counting_do_not_change_the_price(parts, delta):
     plain = dp.Accountant()
     for event, count in parts:
@@ -177,10 +177,10 @@ def test_nesting_order_and_counting_do_not_change_the_price(parts, delta):
 
 
 @given(mechanisms, mechanisms, deltas, st.floats(0.0, 3.0))
-@settings(max_examples=6)
+@settings(max_examples=4)
 def test_more_events_never_cost_less_and_bounds_are_ordered(first, second, delta, epsilon):
-    one = curve(first)
-    both = curve(first).compose(second)
+    one = curve(dp.Repeated(first, 30))
+    both = curve(dp.Repeated(first, 30)).compose(second, 30)
     assert both.epsilon(delta) >= one.epsilon_bounds(delta)[0] * (1 - 1e-12)
     assert both.delta(epsilon) >= one.delta_bounds(epsilon)[0] * (1 - 1e-12)
     for accountant in (one, both):
@@ -201,12 +201,7 @@ def test_exact_accounting_costs_no_more_than_renyi_accounting(event, count, delt
 
 def test_a_bound_known_by_renyi_divergences_has_no_lower_one():
     known = dp.RenyiCurve([2.0, 8.0, 32.0], [0.01, 0.05, 0.3])
-    step = dp.SampledWithoutReplacement(10, 1000, dp.Gaussian(1.0))
-    for accountant in (
-        curve(known),
-        curve(dp.Composed([known, dp.Laplace(9.0)])),
-        curve(step, "replace_one"),
-    ):
+    for accountant in (curve(known), curve(dp.Composed([known, dp.Laplace(9.0)]))):
         low, high = accountant.epsilon_bounds(1e-5)
         assert low == 0.0
         assert 0.0 < high < math.inf
