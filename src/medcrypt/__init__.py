@@ -1,7 +1,8 @@
 """medcrypt: a small cryptographic core for privacy-preserving medical imaging.
 
-`images` seals arrays and files, `paillier` adds what nobody can read, `dp` tells what a release costs, and
-`aggregation` lets many parties add up what none of them shows. Keys and errors are here at the front door.
+`images` seals arrays and files, `paillier` adds what nobody can read, `dp` tells what a release costs,
+`aggregation` lets many parties add up what none of them shows, and `inference` asks a network about an image that its
+servers do not see. Keys and errors are here at the front door.
 """
 
 import importlib
@@ -37,11 +38,12 @@ __all__ = [
     "dp",
     "errors",
     "images",
+    "inference",
     "load_key",
     "paillier",
 ]
 
-_ROOMS = ("aggregation", "dp", "images", "paillier")
+_ROOMS = ("aggregation", "dp", "images", "inference", "paillier")
 
 
 def __getattr__(name: str) -> ModuleType | str:
