@@ -12,13 +12,15 @@ certified evaluations, one on each side of it, decide. Which curve answers:
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
 
 from medcrypt.dp.atoms import AtomicLine, atoms_matter
-from medcrypt.dp.contour import Line, Terms, log_factor
+from medcrypt.dp.contour import WORK, Line, Terms, log_factor
+from medcrypt.dp.grids import GridLines
 from medcrypt.dp.lattice import LatticeLine, common_spacing
 from medcrypt.dp.losses import DiscreteLoss, GaussianLoss, LaplaceLoss, Loss, SampledGaussianLoss
 from medcrypt.dp.normal import gaussian_error, gaussian_log_delta
@@ -30,6 +32,7 @@ __all__ = ["Composition"]
 _U = 2.0**-53
 _OUTPUT_DIGITS = 24.0  # outputs cut from sampled Gaussians have a mass below exp(-24) = 4e-11 of delta
 _LEAST_LOG_DELTA = -800.0  # below the least positive double
+_WIDE = 1e-5  # bounds further apart than this are worth a second look by grids
 _KEPT = 1.5  # a line serves until a count has grown by this factor
 
 Bounds = tuple[float, float]
@@ -83,10 +86,12 @@ class Composition:
             low, high = _inverted(closed, log_delta, 0.0, self._last)
             self._last = high if math.isfinite(high) else 0.0
             return low, min(high, pure)
-        try:
-            low, high = self._on_a_line(log_delta)
-        except OutOfReachError:
-            low, high = 0.0, math.inf
+        low, high = self._on_a_line(log_delta, WORK)
+        if not high - low <= _WIDE * min(1.0, high):
+            low, high = self._on_grids(log_delta, low, high)
+            if not high - low <= 10.0 * _WIDE * min(1.0, high):
+                long = self._on_a_line(log_delta, 4.0 * WORK)
+                low, high = max(low, long[0]), min(high, long[1])
         if not high - low <= 1e-3 * low:
             high = min(high, self.chernoff_epsilon(log_delta))
             low = max(low, self._least_epsilon(log_delta))
@@ -103,12 +108,19 @@ class Composition:
         if closed is not None:
             return closed.bounds(epsilon)
         ceiling = self.chernoff_log_delta(epsilon)
+        reach = self._reach(1.1 * ceiling - 4.0)
         try:
-            reach = self._reach(1.1 * ceiling - 4.0)
             line, _ = self._line(reach, lambda survey: survey.saddle_at_epsilon(epsilon))
             low, high = line.bounds(epsilon)
-        except OutOfReachError:
+        except ArithmeticError:
             low, high = -math.inf, 0.0
+        if not high - low <= _WIDE:
+            try:
+                grids, _ = self._grids(reach, lambda survey: survey.saddle_at_epsilon(epsilon))
+                under, over = grids.bounds(epsilon)
+                low, high = max(low, under), min(high, over)
+            except ArithmeticError:
+                pass
         return low, min(high, ceiling, 0.0)
 
     def may_exceed(self, epsilon: float, log_delta: float) -> bool:
@@ -202,7 +214,7 @@ class Composition:
 
     @np.errstate(all="ignore")
     def _line(
-        self, reach: float, saddle_of: Callable[[Survey], Saddle]
+        self, reach: float, saddle_of: Callable[[Survey], Saddle], work: float = WORK
     ) -> tuple[Line | AtomicLine | LatticeLine, Saddle]:
         """Place a line at a saddle; what overflows on the way is no line."""
         survey = Survey.of(self._pairs(), reach)
@@ -216,15 +228,23 @@ class Composition:
         spacing = common_spacing(self._losses)
         if spacing is not None:
             return LatticeLine(self._terms(reach), spacing, survey, saddle), saddle
-        return Line(self._terms(reach), survey, saddle), saddle
+        return Line(self._terms(reach), survey, saddle, work), saddle
 
     def _reach(self, log_delta: float) -> float:
         """Return the standard deviations beyond which outputs of all steps together do not matter."""
         steps = sum(count for loss, count in self._pairs() if isinstance(loss, SampledGaussianLoss))
         return math.sqrt(2.0 * (math.log(max(steps, 1)) - log_delta + _OUTPUT_DIGITS))
 
-    def _on_a_line(self, log_delta: float) -> Bounds:
-        """Return bounds on epsilon by a line, an old one where it still serves."""
+    def _on_a_line(self, log_delta: float, work: float) -> Bounds:
+        """Return bounds on epsilon by a line, an old one where it still serves; none if it takes too much work."""
+        try:
+            return self._by_a_line(log_delta, work)
+        except ArithmeticError:
+            # Where numbers overflow there is no line either.
+            return 0.0, math.inf
+
+    def _by_a_line(self, log_delta: float, work: float) -> Bounds:
+        """Do what `_on_a_line` says, or raise."""
         if self._placed is not None:
             line, counts, placed_for = self._placed
             serves = all(old <= new <= _KEPT * old for old, new in zip(counts, self._counts, strict=True))
@@ -233,11 +253,39 @@ class Composition:
                 low, self._last = _inverted(line, log_delta, 0.0, self._last)
                 return low, self._last
         reach = self._reach(log_delta)
-        fresh, saddle = self._line(reach, lambda survey: survey.saddle_at_delta(log_delta))
+        fresh, saddle = self._line(reach, lambda survey: survey.saddle_at_delta(log_delta), work)
         low, high = _inverted(fresh, log_delta, 0.0, max(saddle.epsilon, 0.0))
+        if not high - low <= 1e-9 * min(1.0, high) and _far(high, saddle):
+            fresh, _ = self._line(reach, _better(high, log_delta), work)
+            low, high = _inverted(fresh, log_delta, 0.0, high)
         if math.isfinite(high) and isinstance(fresh, Line):
             self._placed, self._last = (fresh, self._counts, log_delta), high
         return low, high
+
+    @np.errstate(all="ignore")
+    def _grids(self, reach: float, saddle_of: Callable[[Survey], Saddle]) -> tuple[GridLines, Saddle]:
+        """Place two lattice lines around the curve."""
+        survey = Survey.of(self._pairs(), reach)
+        saddle = saddle_of(survey)
+        if not (math.isfinite(saddle.log_delta) and math.isfinite(saddle.spread)):
+            raise OutOfReachError
+        return GridLines(self._pairs(), reach, survey, saddle), saddle
+
+    def _on_grids(self, log_delta: float, low: float, high: float) -> Bounds:
+        """Tighten bounds on epsilon by grids, if they are affordable."""
+        try:
+            grids, saddle = self._grids(
+                self._reach(log_delta), lambda survey: survey.saddle_at_delta(log_delta)
+            )
+        except ArithmeticError:
+            return low, high
+        start = saddle.epsilon if not low < high < math.inf else min(max(saddle.epsilon, low), high)
+        found = _inverted(grids, log_delta, 0.0, max(start, 0.0))
+        if found[1] - found[0] > _WIDE * min(1.0, found[1]) and _far(found[1], saddle):
+            again, _ = self._grids(self._reach(log_delta), _better(found[1], log_delta))
+            other = _inverted(again, log_delta, 0.0, found[1])
+            found = max(found[0], other[0]), min(found[1], other[1])
+        return max(low, found[0]), min(high, found[1])
 
     def _closed_form(self) -> "_ClosedForm | None":
         """Return the curve where a formula exists."""
@@ -262,6 +310,16 @@ class Composition:
         if log_ratio >= -1e-9:
             return 0.0
         return max((self.pure_epsilon() + math.log1p(-math.exp(log_ratio))) * (1.0 - 64.0 * _U) - 1e-15, 0.0)
+
+
+def _far(epsilon: float, saddle: Saddle) -> bool:
+    """Tell whether a saddle belongs to another epsilon: its leading order was too rough."""
+    return math.isfinite(epsilon) and abs(epsilon - saddle.epsilon) > 0.02 * epsilon
+
+
+def _better(epsilon: float, log_delta: float) -> Callable[[Survey], Saddle]:
+    """Return the search for the saddle at an epsilon whose log delta is known."""
+    return lambda survey: replace(survey.saddle_at_epsilon(epsilon), epsilon=epsilon, log_delta=log_delta)
 
 
 class _ClosedForm:

@@ -21,7 +21,7 @@ from medcrypt.dp.losses import DiscreteLoss, GaussianLoss, Loss
 from medcrypt.dp.survey import Saddle, Survey
 from medcrypt.dp.tables import OutOfReachError, Table, Tabulated, U, decay, mass_beyond, table
 
-__all__ = ["Charges", "Line", "Terms", "alias_charges", "log_factor", "place", "polar"]
+__all__ = ["WORK", "Charges", "Line", "Terms", "alias_charges", "log_factor", "place", "polar"]
 
 _Reals = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ _BEFORE = np.array([1.0, 0.9, 0.8, 0.7, 0.6, 0.5])  # of the saddle: where the l
 _BEYOND = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
 _QUADRATURE = 1e-14  # relative to exp(K), over all compositions
 _NODES = 1 << 15  # of a line
-_WORK = 6e8  # nodes times losses of a line: below half a second
+WORK = 1e8  # nodes times losses of a line: about a tenth of a second
 
 
 @dataclass(frozen=True)
@@ -194,6 +194,8 @@ class Line:
         The composition.
     survey, saddle
         Where its saddle lies; from them the place, the step and the length of the line follow.
+    work
+        Most nodes times losses to spend.
 
     Raises
     ------
@@ -201,7 +203,7 @@ class Line:
         If the line needs too much work.
     """
 
-    def __init__(self, terms: Terms, survey: Survey, saddle: Saddle) -> None:
+    def __init__(self, terms: Terms, survey: Survey, saddle: Saddle, work: float = WORK) -> None:
         c, beyond, period = place(survey, saddle)
         self.c, self.step = c, 2.0 * math.pi / period
         self.period = period
@@ -210,7 +212,7 @@ class Line:
         height, _ = terms.total(c, *self._moments)
         # The integral beyond the last node is at most exp(K(c) - c eps - fall)/(pi t).
         relative = saddle.log_delta - (height - c * saddle.epsilon)
-        walk = _Walk(terms, c, self.step, first, _TAIL_DIGITS - relative)
+        walk = _Walk(terms, c, self.step, first, _TAIL_DIGITS - relative, work)
         self.count, self._stretches = walk.count, walk.stretches
         walked = walk.real, walk.imaginary, walk.error
         shape = walk.real.shape
@@ -349,7 +351,9 @@ class _Walk:
     ``stretches`` holds their starts t and, for each and every mechanism, the log of the bound on abs M/M(c).
     """
 
-    def __init__(self, terms: Terms, c: float, step: float, first: Sequence[Table], fall: float) -> None:
+    def __init__(
+        self, terms: Terms, c: float, step: float, first: Sequence[Table], fall: float, most: float
+    ) -> None:
         self._terms, self._c, self._step = terms, c, step
         self._guesses = [t.log_moment for t in first]
         self._fall = fall
@@ -361,7 +365,7 @@ class _Walk:
             block, fallen = self._block(found, start, stop)
             blocks.append(block)
             work += sum(t.losses.size for t in found) * float(stop - start)
-            if work > _WORK:
+            if work > most:
                 raise OutOfReachError
             t = step * stop
             if t >= end:
