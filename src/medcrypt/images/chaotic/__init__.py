@@ -5,6 +5,7 @@ cipher for research (``images.encrypt(..., cipher="chaotic")`` is the one for us
 network of passes alone. `schemes` holds designs from the literature, most of them insecure.
 """
 
+from medcrypt.images.chaotic import maps
 from medcrypt.images.chaotic.cipher import Ciphertext, decrypt, diffuse, encrypt, undiffuse
 
-__all__ = ["Ciphertext", "decrypt", "diffuse", "encrypt", "undiffuse"]
+__all__ = ["Ciphertext", "decrypt", "diffuse", "encrypt", "maps", "undiffuse"]

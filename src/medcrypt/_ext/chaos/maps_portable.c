@@ -1,0 +1,3 @@
+/* The maps for this instruction set. */
+#define KERNELS maps_portable
+#include "maps_lanes.h"
