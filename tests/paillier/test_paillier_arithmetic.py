@@ -346,3 +346,15 @@ def test_exponents_are_wiped_once_their_powers_are_known():
     assert any(drawn)
     FixedBase(3, 1009, 64).powers(drawn)
     assert not any(drawn)
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 20])
+def test_every_residue_gets_its_own_secret_power(count):
+    group = Group(1009 * 2003)
+    bases, exponents = list(range(2, 2 + count)), [3 * i for i in range(count)]
+    powers = group.secret_powers_of(
+        group.residues(bases), b"".join(e.to_bytes(5, "big") for e in exponents), 5
+    )
+    assert list(powers) == [pow(x, e, group.n_squared) for x, e in zip(bases, exponents, strict=True)]
+    with pytest.raises(ValueError, match="exponents"):
+        group.secret_powers_of(group.residues(bases), bytes(4), 5)

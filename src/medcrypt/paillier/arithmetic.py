@@ -292,6 +292,22 @@ class Group:
 
         return self._batch(work, len(view) // width, _POWERS)
 
+    def secret_powers_of(self, xs: Residues, exponents: bytes | bytearray, width: int) -> Residues:
+        """Return x^e mod n^2 for every x and its own big-endian secret exponent of `width` bytes."""
+        lanes, view, bases = self.ring.lanes, memoryview(exponents), self.residues(xs)
+        if len(view) != len(bases) * width:
+            raise ValueError("as many exponents as residues are needed")
+
+        def work(start: int, stop: int, out: npt.NDArray[np.uint64]) -> None:
+            filled = bytearray(-(-(stop - start) // lanes) * lanes * width)
+            filled[: (stop - start) * width] = view[start * width : stop * width]
+            for i, group in enumerate(out):
+                part = memoryview(filled)[i * lanes * width : (i + 1) * lanes * width]
+                self.ring.power_by_lane(bases.pairs[start // lanes + i : start // lanes + i + 1], part, group)
+            bignum.wipe(filled)
+
+        return self._batch(work, len(bases), _POWERS)
+
     def invert(self, xs: Iterable[int] | Residues) -> Residues:
         """Return the inverses modulo n^2: three products each and one inversion for all (Montgomery's trick).
 
