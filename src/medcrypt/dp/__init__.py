@@ -4,7 +4,7 @@
 and ``noise`` draws exact integer noise from the operating system's randomness.
 """
 
-from medcrypt.dp import noise, renyi
+from medcrypt.dp import noise, renyi, sgd
 from medcrypt.dp.accountant import Accountant
 from medcrypt.dp.calibration import calibrate, calibrate_count
 from medcrypt.dp.distributed import distributed_discrete_gaussian, distributed_skellam
@@ -76,5 +76,6 @@ __all__ = [
     "from_json",
     "noise",
     "renyi",
+    "sgd",
     "to_json",
 ]
