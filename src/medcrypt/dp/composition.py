@@ -255,7 +255,7 @@ class Composition:
         reach = self._reach(log_delta)
         fresh, saddle = self._line(reach, lambda survey: survey.saddle_at_delta(log_delta), work)
         low, high = _inverted(fresh, log_delta, 0.0, max(saddle.epsilon, 0.0))
-        if not high - low <= 1e-9 * min(1.0, high) and _far(high, saddle):
+        if not high - low <= 1e-7 * min(1.0, high) and _far(high, saddle):
             fresh, _ = self._line(reach, _better(high, log_delta), work)
             low, high = _inverted(fresh, log_delta, 0.0, high)
         if math.isfinite(high) and isinstance(fresh, Line):
@@ -273,19 +273,19 @@ class Composition:
 
     def _on_grids(self, log_delta: float, low: float, high: float) -> Bounds:
         """Tighten bounds on epsilon by grids, if they are affordable."""
+        reach = self._reach(log_delta)
         try:
-            grids, saddle = self._grids(
-                self._reach(log_delta), lambda survey: survey.saddle_at_delta(log_delta)
-            )
+            grids, saddle = self._grids(reach, lambda survey: survey.saddle_at_delta(log_delta))
+            start = saddle.epsilon if not low < high < math.inf else min(max(saddle.epsilon, low), high)
+            found = _inverted(grids, log_delta, 0.0, max(start, 0.0))
+            low, high = max(low, found[0]), min(high, found[1])
+            if found[1] - found[0] > _WIDE * min(1.0, found[1]) and _far(found[1], saddle):
+                again, _ = self._grids(reach, _better(found[1], log_delta))
+                found = _inverted(again, log_delta, 0.0, found[1])
+                low, high = max(low, found[0]), min(high, found[1])
         except ArithmeticError:
-            return low, high
-        start = saddle.epsilon if not low < high < math.inf else min(max(saddle.epsilon, low), high)
-        found = _inverted(grids, log_delta, 0.0, max(start, 0.0))
-        if found[1] - found[0] > _WIDE * min(1.0, found[1]) and _far(found[1], saddle):
-            again, _ = self._grids(self._reach(log_delta), _better(found[1], log_delta))
-            other = _inverted(again, log_delta, 0.0, found[1])
-            found = max(found[0], other[0]), min(found[1], other[1])
-        return max(low, found[0]), min(high, found[1])
+            pass  # no lattice is affordable, or numbers overflow: what is known stays
+        return low, high
 
     def _closed_form(self) -> "_ClosedForm | None":
         """Return the curve where a formula exists."""

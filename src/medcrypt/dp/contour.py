@@ -332,11 +332,14 @@ def place(survey: Survey, saddle: Saddle) -> tuple[float, float, float]:
     heights, k = k[: c.size] - c * saddle.epsilon, k[c.size :].reshape(beyond.shape)
     factor = -beyond * np.log1p(1.0 / beyond) - np.log1p(beyond)
     above = (k + factor - beyond * saddle.epsilon - saddle.log_delta + _ALIAS_DIGITS) / (beyond - c[:, None])
+    above = np.where(np.isfinite(above) & (beyond > c[:, None]), above, np.inf)
     best = np.argmin(above, axis=1)
     periods = np.maximum((_ALIAS_DIGITS - saddle.log_delta) / c, above[np.arange(c.size), best])
     # Rounding is charged against exp(K(c) - c eps): no more than two digits may go.
     periods = np.where(heights <= heights[0] + 4.0, periods, np.inf)
     place = int(np.argmin(periods))
+    if not 0.0 < float(periods[place]) < math.inf:
+        raise OutOfReachError
     return float(c[place]), float(beyond[place, best[place]]), 1.03 * float(periods[place])
 
 
@@ -371,7 +374,9 @@ class _Walk:
             if t >= end:
                 self.stretches = np.array([t]), final[None, :]
                 break
-            covered = self._cover(t, end, fallen) if fallen > self._need(t) + 5.0 else None
+            # A short way to the end is walked faster than it is covered.
+            worth = fallen > self._need(t) + 5.0 and end > 2.0 * t
+            covered = self._cover(t, end, fallen) if worth else None
             if covered is not None:
                 self.stretches = np.append(covered[0], end), np.vstack((covered[1], final))
                 break
@@ -430,28 +435,37 @@ class _Walk:
     def _cover(self, start: float, end: float, fallen: float) -> tuple[_Reals, _Reals] | None:
         """Return stretches from start to end on which the fall is proven, or None if it is not."""
         starts: list[float] = []
-        rows: list[_Reals] = []
+        rows: list[list[float]] = []
         t, t_max = start, start
-        found: list[Table] = []
-        one = np.empty(1), np.empty(1)
+        counts = self._terms.counts.tolist()
+        found: list[tuple[Table, float, float]] = []
+        real, imaginary = np.empty(1), np.empty(1)
         while t < end:
             if t >= t_max * (1.0 - 1e-9):
                 t_max = min(2.0 * t, end * (1.0 + 1e-9))
-                found = self._tables(t_max, fallen)
-            bounds, rises = [], []
-            for entry in found:
-                kernels.walk(entry.losses, entry.weights, t, 1, *one)
-                modulus = math.hypot(1.0 + float(one[0][0]), float(one[1][0]))
-                bounds.append(modulus + float(np.sum(entry.error(np.array([t, t_max])))))
-                rises.append(entry.mean_modulus * (1.0 + 1e-9))
-            moduli, rise = np.array(bounds), np.array(rises)
-            counts = self._terms.counts
-            fallen = 0.5 * self._terms.squared_mu * t * t - float(counts @ np.log(np.minimum(moduli, 1.0)))
+                # A table's error rises with t: the one at t_max serves for both ends of a stretch.
+                found = [
+                    (entry, 2.0 * float(entry.error(np.array([t_max]))[0]), entry.mean_modulus * (1.0 + 1e-9))
+                    for entry in self._tables(t_max, fallen)
+                ]
+            fallen, steepness = 0.5 * self._terms.squared_mu * t * t, 0.0
+            moduli: list[float] = []
+            for n, (entry, error, rise) in zip(counts, found, strict=True):
+                kernels.walk(entry.losses, entry.weights, t, 1, real, imaginary)
+                modulus = math.hypot(1.0 + real.item(), imaginary.item()) + error
+                moduli.append(modulus)
+                fallen -= n * math.log(min(modulus, 1.0))
+                steepness += n * rise / modulus
             room = fallen - self._need(t)
             if room < 1.0 or len(rows) > 500:
                 return None
-            width = min(0.9 * room / float(counts @ (rise / moduli)) if len(found) else end, t_max - t)
+            width = min(0.9 * room / steepness if steepness > 0.0 else end, t_max - t)
             starts.append(t)
-            rows.append(np.log(np.minimum(moduli + width * rise, 1.0)))
+            rows.append(
+                [
+                    math.log(min(modulus + width * rise, 1.0))
+                    for modulus, (_, _, rise) in zip(moduli, found, strict=True)
+                ]
+            )
             t += width * (1.0 - 1e-9)
-        return np.array(starts), np.array(rows)
+        return np.array(starts), np.array(rows).reshape(len(rows), len(counts))

@@ -30,8 +30,8 @@ __all__ = ["GridLines", "above", "below"]
 _Reals = NDArray[np.float64]
 
 _CELL = 2e-13
-_CELLS = 1 << 16
-_NODES = 1 << 17
+_CELLS = 1 << 15
+_NODES = 1 << 16
 _LARGEST = 600.0  # of a loss: its exponential has to fit
 
 Cells = tuple[int, _Reals, _Reals, float, float]
