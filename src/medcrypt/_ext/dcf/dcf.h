@@ -14,10 +14,15 @@
  *   B_j = H(s xor (2 + j))  value of the edge, its lowest 8 P bits; comparisons only
  *   H(x) = pi(x) xor x      pi = AES-128 under a public key, fresh for every session of a dealer
  *
- * H is the Matyas-Meyer-Oseas compression: what the proof needs is that (A_0, A_1, B_0, B_1) is a pseudorandom function of
- * the uniform s, for the number of seeds of one session; for an ideal pi the advantage is at most about
- * 4 q N / 2^127 for q queries and N seeds (Guo et al. 2020, eprint 2019/1168). It is not used where a key correlation
- * is circular, as half-tree constructions do: those need more of H.
+ * H is the Matyas-Meyer-Oseas compression. What the proof needs is a pseudorandom generator: s -> (A_0, A_1, B_0, B_1)
+ * looks uniform for the N uniform seeds of one session, each used in this way only. With an ideal pi an adversary of
+ * q queries, in either direction, gains at most about 4 q N / 2^127 (it meets one of the 4 N inputs: two per
+ * seed agree with a query in 127 bits, four outputs in 128) + 10 N^2 / 2^128 (two seeds of 127 bits meet, s = s' or
+ * s = s' xor 2; and 4 N outputs of a permutation never do). That is the multi-instance tweakable setting of Guo et
+ * al. 2020 (eprint 2019/1168) without tweaks: at 2^36 comparisons of 32 bits a session, N = 2^41, the second term
+ * is 2^-42, and q = 2^60 leaves 2^-24 in the first; a fresh pi for each session keeps sessions apart. No input of H
+ * depends on a secret that both parties' keys share: half-tree constructions do that, and need more of H (circular
+ * correlation robustness, for which pi(x) xor x is not enough).
  *
  * Keys come in blocks of 16, side by side, so that 16 trees descend together:
  *

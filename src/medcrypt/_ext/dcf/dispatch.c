@@ -31,6 +31,16 @@ void dcf_wipe(void *memory, size_t size) {
 #endif
 }
 
+/* The kernels leave seeds in their dead frames, which lie where this one does. (Vector registers are not cleared: what
+ * follows overwrites them.) */
+#ifdef __GNUC__
+__attribute__((noinline))
+#endif
+static void wipe_dead_frames(void) {
+    uint8_t frame[8192];
+    dcf_wipe(frame, sizeof frame);
+}
+
 size_t dcf_block_size(enum dcf_kind kind, unsigned bits, unsigned payload) {
     const dcf_function function = {.kind = kind, .bits = bits, .payload = payload};
     return DCF_BLOCK * (DCF_SEED + payload) + bits * dcf_level_size(&function);
@@ -79,6 +89,7 @@ void dcf_generate(const dcf_function *function, size_t count, const uint64_t *al
     dcf_wipe(a, sizeof a);
     dcf_wipe(b, sizeof b);
     dcf_wipe(seeds, sizeof seeds);
+    wipe_dead_frames();
 }
 
 void dcf_evaluate(const dcf_function *function, int party, size_t count, const uint8_t *key, const uint64_t *x,
@@ -94,4 +105,5 @@ void dcf_evaluate(const dcf_function *function, int party, size_t count, const u
         for (size_t k = 0; k < used; k++) values[first + k] = results[k] & kept;
     }
     dcf_wipe(results, sizeof results);
+    wipe_dead_frames();
 }
