@@ -155,7 +155,7 @@ def test_a_line_cut_short_without_charge_is_caught(monkeypatch):
     low, high = line.bounds(epsilon)
     assert low <= true <= high
     line._tail = 0.0
-    line._phase[line.count // 2 :] += math.pi
+    line._weights[1, line.count // 2 :] += math.pi
     low, high = line.bounds(epsilon)
     assert not low <= true <= high
 

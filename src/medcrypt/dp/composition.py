@@ -65,6 +65,7 @@ class Composition:
     def __init__(self, losses: Sequence[Loss]) -> None:
         self._losses = tuple(losses)
         self._counts = (1,) * len(self._losses)
+        self._reveals = any(isinstance(loss, DiscreteLoss) and loss.infinity > 0.0 for loss in self._losses)
         self._placed: tuple[Line, tuple[int, ...], float] | None = None
         self._last = 0.0
         self._checked: tuple[object, float, float, tuple[list[float], list[float]]] | None = None
@@ -75,7 +76,7 @@ class Composition:
 
     def epsilon_bounds(self, log_delta: float) -> Bounds:
         """Return certified bounds on the least epsilon >= 0 whose delta is at most exp(log_delta)."""
-        infinity = self._terms(1.0).infinity()
+        infinity = self._terms(1.0).infinity() if self._reveals else 0.0
         if infinity > 0.0 and log_delta < math.log(infinity) + 1e-9:
             return (math.inf, math.inf) if log_delta < math.log(infinity) - 1e-9 else (0.0, math.inf)
         pure = self._largest_finite()
@@ -100,7 +101,7 @@ class Composition:
     def log_delta_bounds(self, epsilon: float) -> Bounds:
         """Return certified bounds on log delta(epsilon), epsilon >= 0."""
         if epsilon >= self._largest_finite():
-            infinity = self._terms(1.0).infinity()
+            infinity = self._terms(1.0).infinity() if self._reveals else 0.0
             if infinity == 0.0:
                 return -math.inf, -math.inf
             return math.log(infinity) - 1e-12, math.log(infinity) + 1e-12
@@ -385,9 +386,8 @@ def _inverted(curve: _Curve, log_delta: float, floor: float, start: float) -> Bo
         at_floor = curve.bounds(floor)
         if at_floor[1] <= goal:
             return floor, floor
-    middle = _root(curve, log_delta, max(start, floor))
+    middle, slope = _root(curve, log_delta, max(start, floor))
     under, over = curve.bounds(middle)
-    slope = curve.value(middle)[1]
     if not (slope < 0.0 and math.isfinite(slope)):
         slope = -1.0
     above = log_delta + 2.0 * _U * abs(log_delta)
@@ -415,9 +415,9 @@ def _step_out(
     return floor if sign < 0.0 else math.inf
 
 
-def _root(curve: _Curve, log_delta: float, start: float) -> float:
-    """Return eps with log delta(eps) = log_delta by Newton's method, kept inside a shrinking bracket."""
-    low, high, value = 0.0, math.inf, start
+def _root(curve: _Curve, log_delta: float, start: float) -> tuple[float, float]:
+    """Return eps with log delta(eps) = log_delta, and the slope, by Newton's method inside a shrinking bracket."""
+    low, high, value, slope = 0.0, math.inf, start, math.nan
     for _ in range(80):
         found, slope = curve.value(value)
         if found > log_delta:
@@ -428,6 +428,6 @@ def _root(curve: _Curve, log_delta: float, start: float) -> float:
         if not low <= proposal <= high or not math.isfinite(proposal):
             proposal = 0.5 * (low + high) if math.isfinite(high) else 2.0 * value + 1e-9
         if abs(proposal - value) <= 1e-13 * value or (high - low) <= 1e-15 * low:
-            return proposal
+            return proposal, slope
         value = proposal
-    return value
+    return value, slope

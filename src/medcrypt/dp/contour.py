@@ -147,42 +147,22 @@ class Terms:
         return bell + height, error * (1.0 + 1e-9) + U * (4.0 * bell + (4.0 + len(log_moments)) * moduli)
 
 
-def polar(real: _Reals, imaginary: _Reals, error: _Reals) -> tuple[_Reals, _Reals, _Reals, _Reals]:
+def polar(real: _Reals, imaginary: _Reals, error: _Reals) -> _Reals:
     """Return log modulus, argument, blur and rounding of 1 + D, a row for each mechanism; see `kernels.polar`."""
-    modulus, argument, blur, rounding = (np.zeros_like(real) for _ in range(4))
+    logarithms = np.zeros((4, *real.shape))
     for row in range(real.shape[0]):
-        kernels.polar(
-            real[row], imaginary[row], error[row], modulus[row], argument[row], blur[row], rounding[row]
-        )
-    return modulus, argument, blur, rounding
+        kernels.polar(real[row], imaginary[row], error[row], *logarithms[:, row])
+    return logarithms
 
 
-@dataclass(frozen=True)
-class _Nodes:
-    """What does not depend on the counts: log(1 + D) of every mechanism on the nodes, and 1/(z (z + 1))."""
-
-    t: _Reals
-    modulus: _Reals
-    argument: _Reals
-    blur: _Reals
-    rounding: _Reals
-    log_kernel: _Reals
-    kernel_phase: _Reals
-
-    @classmethod
-    def of(cls, c: float, step: float, count: int, walked: tuple[_Reals, _Reals, _Reals]) -> "_Nodes":
-        """Take logarithms; padded nodes get an amplitude of nearly zero."""
-        parts = polar(*walked)
-        size = walked[0].shape[1]
-        t = step * np.arange(float(size))
-        square = t * t
-        log_kernel = -0.5 * (np.log(c * c + square) + np.log((1.0 + c) ** 2 + square))
-        log_kernel[0] -= math.log(2.0)
-        log_kernel[count:] = -1e4
-        kernel_phase = -np.arctan2(t, c) - np.arctan2(t, 1.0 + c)
-        for part in parts:
-            part[:, count:] = 0.0
-        return cls(t, *parts, log_kernel, kernel_phase)
+def _nodes(c: float, step: float, count: int, size: int) -> _Reals:
+    """Return t, and log modulus and argument of 1/(z (z + 1)); nodes beyond ``count`` are padding of no weight."""
+    t = step * np.arange(float(size))
+    square = t * t
+    log_kernel = -0.5 * (np.log(c * c + square) + np.log((1.0 + c) ** 2 + square))
+    log_kernel[0] -= math.log(2.0)
+    log_kernel[count:] = -1e4
+    return np.array([t, log_kernel, -np.arctan2(t, c) - np.arctan2(t, 1.0 + c)])
 
 
 class Line:
@@ -213,43 +193,32 @@ class Line:
         # The integral beyond the last node is at most exp(K(c) - c eps - fall)/(pi t).
         relative = saddle.log_delta - (height - c * saddle.epsilon)
         walk = _Walk(terms, c, self.step, first, _TAIL_DIGITS - relative, work)
-        self.count, self._stretches = walk.count, walk.stretches
+        self.count = walk.count
         walked = walk.real, walk.imaginary, walk.error
         shape = walk.real.shape
-        self._nodes = _Nodes.of(c, self.step, self.count, walked)
+        self._logarithms = polar(*walked)
+        self._logarithms[:, :, self.count :] = 0.0
+        self._nodes = _nodes(c, self.step, self.count, shape[1])
         found = terms.tables(beyond, 0.0, _QUADRATURE / terms.counts, _guesses(survey, beyond))
         self.beyond = beyond
         self._moments_beyond = [t.log_moment for t in found], [t.moment_error for t in found]
-        self._amplitude, self._phase, self._bound, self._harm = np.empty((4, shape[1]))
+        self._weights = np.empty((4, shape[1]))
+        starts, self._falls = walk.stretches
+        self._squares = 0.5 * starts * starts
+        # h times the sum of 1/(n h)^2 over each stretch [t, t'] is at most 1/(t - h) - 1/t'.
+        self._spans = 1.0 / (starts - self.step) - np.append(1.0 / starts[1:], 0.0)
         self.weigh(terms)
 
     def weigh(self, terms: Terms) -> None:
         """Take other counts of the same mechanisms: the nodes stay, their weights change."""
         self.terms = terms
-        n = self._nodes
         self._sums = kernels.weigh(
-            n.modulus,
-            n.argument,
-            n.blur,
-            n.rounding,
-            terms.counts,
-            terms.squared_mu,
-            self.c,
-            n.t,
-            n.log_kernel,
-            n.kernel_phase,
-            self._amplitude,
-            self._phase,
-            self._bound,
-            self._harm,
+            self._logarithms, terms.counts, terms.squared_mu, self.c, self._nodes, self._weights
         )
         self.height, self._height_error = terms.total(self.c, *self._moments)
         self._height_beyond = sum(terms.total(self.beyond, *self._moments_beyond))
-        starts, moduli = self._stretches
-        log_fall = moduli @ terms.counts - 0.5 * terms.squared_mu * starts**2
-        # h/pi times the sum of 1/(n h)^2 over each stretch [t, t'] is at most (1/(t - h) - 1/t')/pi.
-        spans = 1.0 / (starts - self.step) - np.append(1.0 / starts[1:], 0.0)
-        self._tail = float(np.exp(np.minimum(log_fall, 0.0)) @ spans) / math.pi * (1.0 + 1e-9)
+        log_fall = self._falls @ terms.counts - terms.squared_mu * self._squares
+        self._tail = float(np.exp(np.minimum(log_fall, 0.0)) @ self._spans) / math.pi * (1.0 + 1e-9)
         self.infinity, self._missing = terms.infinity(), terms.missing()
 
     def log_scale(self, epsilon: float) -> float:
@@ -263,7 +232,7 @@ class Line:
         below, above = alias_charges(
             self.c, self.beyond, self.period, epsilon, log_scale, error, self._height_beyond
         )
-        phases = 6.0 * turned + 8.0 * epsilon * moment + (40.0 + self._nodes.t.size / 8.0) * total
+        phases = 6.0 * turned + 8.0 * epsilon * moment + (40.0 + self._weights.shape[1] / 8.0) * total
         slack = 1.0 + 1e-9
         return Charges(
             aliases_below=below,
@@ -279,7 +248,7 @@ class Line:
 
     def value(self, epsilon: float) -> tuple[float, float]:
         """Return log delta(eps) without bounds, and its slope: where Newton's method looks."""
-        cosines, sines = kernels.line(self._amplitude, self._phase, self._nodes.t, epsilon)
+        cosines, sines = kernels.line(self._weights[0], self._weights[1], self._nodes[0], epsilon)
         scale = self.step / math.pi
         finite, fall = scale * cosines, scale * (self.c * cosines - sines)
         log_scale = self.log_scale(epsilon)
@@ -294,7 +263,7 @@ class Line:
     def bounds(self, epsilon: float) -> tuple[float, float]:
         """Return certified bounds on log delta(eps)."""
         charges = self.charges(epsilon)
-        cosines, _ = kernels.line(self._amplitude, self._phase, self._nodes.t, epsilon)
+        cosines, _ = kernels.line(self._weights[0], self._weights[1], self._nodes[0], epsilon)
         total = self.step / math.pi * cosines
         log_scale, error = self.log_scale(epsilon), self.scale_error(epsilon) + 16.0 * U
         at_infinity = self.infinity * math.exp(min(-log_scale, 700.0))

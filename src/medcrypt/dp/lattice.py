@@ -93,22 +93,10 @@ class LatticeLine:
         weight[[0, -1]] *= 0.5
         self._near[[0, -1]] *= 0.5
         self._far[[0, -1]] *= 0.5
-        amplitude, phase, bound, harm = np.empty((4, count))
-        self._sums = kernels.weigh(
-            *polar(walked[0], walked[1], walked[2]),
-            moved.counts,
-            0.0,
-            self.c,
-            t,
-            np.log(weight),
-            np.zeros(count),
-            amplitude,
-            phase,
-            bound,
-            harm,
-        )
+        line, weights = np.array([t, np.log(weight), np.zeros(count)]), np.empty((4, count))
+        self._sums = kernels.weigh(polar(*walked), moved.counts, 0.0, self.c, line, weights)
         self._t = t
-        self._values: _Complexes = amplitude / weight * np.exp(1j * phase)
+        self._values: _Complexes = weights[0] / weight * np.exp(1j * weights[1])
 
     def log_scale(self, epsilon: float) -> float:
         """Return K(c) - c eps, what all sums are relative to."""

@@ -69,18 +69,5 @@ def polar(
     rounding: _Reals,
 ) -> None: ...
 def weigh(
-    modulus: _Reals,
-    argument: _Reals,
-    blur: _Reals,
-    rounding: _Reals,
-    counts: _Reals,
-    squared_mu: float,
-    c: float,
-    t: _Reals,
-    log_kernel: _Reals,
-    kernel_phase: _Reals,
-    amplitude: _Reals,
-    phase: _Reals,
-    bound: _Reals,
-    harm: _Reals,
+    logarithms: _Reals, counts: _Reals, squared_mu: float, c: float, nodes: _Reals, weights: _Reals
 ) -> tuple[float, float, float, float]: ...

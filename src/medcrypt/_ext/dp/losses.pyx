@@ -186,29 +186,34 @@ def polar(const double[::1] real, const double[::1] imaginary, const double[::1]
             rounding[n] += 9.0 * fabs(one) + 12.0 * fabs(angle)
 
 
-def weigh(const double[:, ::1] modulus, const double[:, ::1] argument, const double[:, ::1] blur,
-          const double[:, ::1] rounding, const double[::1] counts, double squared_mu, double c,
-          const double[::1] t, const double[::1] log_kernel, const double[::1] kernel_phase,
-          double[::1] amplitude, double[::1] phase, double[::1] bound, double[::1] harm):
+def weigh(const double[:, :, ::1] logarithms, const double[::1] counts, double squared_mu, double c,
+          const double[:, ::1] nodes, double[:, ::1] weights):
     """Turn log(1 + D) of every mechanism into amplitudes and phases of the integrand.
 
-    Row e of the first four holds what `polar` wrote for mechanism e, which runs counts[e] times; a Gaussian
-    of ``squared_mu`` runs once. With W = exp(K(z) - K(c))/(z (z + 1)), halved at t = 0, the amplitude is
-    abs W and the phase arg W; ``log_kernel`` and ``kernel_phase`` are those of 1/(z (z + 1)).
+    ``logarithms[0..3]`` hold modulus, argument, blur and rounding of `polar`, row e those of mechanism e, which
+    runs counts[e] times; a Gaussian of ``squared_mu`` runs once. ``nodes[0..2]`` hold t, and log modulus and
+    argument of the kernel 1/(z (z + 1)), halved at t = 0. With W = exp(K(z) - K(c)) times the kernel, abs W goes
+    to ``weights[0]`` and arg W to ``weights[1]``; the other two rows are scratch.
 
     Returns four sums over the nodes: amplitudes; amplitude times t; amplitude times the modulus of the phase;
     and an upper bound on the error of W by the errors of D and by the rounding of the logarithms.
     """
-    cdef Py_ssize_t n, e, size = t.shape[0], kinds = counts.shape[0]
+    cdef Py_ssize_t n, e, size = nodes.shape[1], kinds = counts.shape[0]
     cdef double m, argument_n, blurred, rounded
     cdef double total = 0.0, moment = 0.0, turned = 0.0, wrong = 0.0
-    _same_size(t, amplitude, phase, bound, harm, log_kernel, kernel_phase)
-    if kinds and not (modulus.shape[0] == argument.shape[0] == blur.shape[0] == rounding.shape[0] == kinds
-                      and modulus.shape[1] == argument.shape[1] == size
-                      and blur.shape[1] == rounding.shape[1] == size):
-        raise ValueError("one row of nodes for each mechanism")
+    cdef const double *t
+    cdef double *amplitude
+    cdef double *phase
+    cdef double *bound
+    cdef double *harm
+    if nodes.shape[0] != 3 or weights.shape[0] != 4 or weights.shape[1] != size:
+        raise ValueError("three rows of nodes and four of weights, of one length")
+    if kinds and (logarithms.shape[0] != 4 or logarithms.shape[1] != kinds or logarithms.shape[2] != size):
+        raise ValueError("four logarithms for each mechanism and node")
     if size == 0:
         return 0.0, 0.0, 0.0, 0.0
+    t = &nodes[0, 0]
+    amplitude, phase, bound, harm = &weights[0, 0], &weights[1, 0], &weights[2, 0], &weights[3, 0]
     cdef const kernel_table *kernels = _kernels(None)
     with nogil:
         for n in range(size):
@@ -217,18 +222,18 @@ def weigh(const double[:, ::1] modulus, const double[:, ::1] argument, const dou
             rounded = 8.0 * (fabs(m) + fabs(argument_n)) + 60.0
             blurred = 0.0
             for e in range(kinds):
-                m += counts[e] * modulus[e, n]
-                argument_n += counts[e] * argument[e, n]
-                blurred += counts[e] * blur[e, n]
-                rounded += counts[e] * rounding[e, n]
+                m += counts[e] * logarithms[0, e, n]
+                argument_n += counts[e] * logarithms[1, e, n]
+                blurred += counts[e] * logarithms[2, e, n]
+                rounded += counts[e] * logarithms[3, e, n]
             rounded += (4.0 + kinds) * (fabs(m) + fabs(argument_n))
-            amplitude[n] = fmax(m + log_kernel[n], -690.0)
+            amplitude[n] = fmax(m + nodes[1, n], -690.0)
             # The error is at most U - A = U (1 - e^-blurred) with U = A e^blurred, besides rounding.
-            bound[n] = fmin(fmax(m + log_kernel[n] + blurred, -690.0), 690.0)
+            bound[n] = fmin(fmax(m + nodes[1, n] + blurred, -690.0), 690.0)
             harm[n] = fmin(blurred, 1.0) + 1.01 * U * rounded
-            phase[n] = argument_n + kernel_phase[n]
-        kernels.exponentials(&amplitude[0], &amplitude[0], size)
-        kernels.exponentials(&bound[0], &bound[0], size)
+            phase[n] = argument_n + nodes[2, n]
+        kernels.exponentials(amplitude, amplitude, size)
+        kernels.exponentials(bound, bound, size)
         for n in range(size):
             total += amplitude[n]
             moment += amplitude[n] * t[n]
