@@ -3,7 +3,7 @@
     python benchmarks/peers.py [--quick] [--only images,dp] [--json FILE]
 
 One module a pillar measures, and yields a `Row` as soon as it has one: `images_peers.rows(quick)`,
-`paillier_peers.rows(quick)`, `dp_peers.rows(quick)`.
+`paillier_peers.rows(quick)`, `dp_peers.rows(quick)`, `inference_peers.rows(quick)` and so on.
 """
 
 import argparse
@@ -31,6 +31,7 @@ PEERS = (
     "dp-accounting",
     "opendp",
     "mpmath",
+    "sycret",
 )
 COLUMNS = {"work": 58, "ours": 12, "peer": 36, "theirs": 12, "ratio": 9, "goal": 13, "met": 4}
 
