@@ -11,14 +11,18 @@ class Accountant:
         try:
             from medcrypt import dp
 
-            accountant = dp.Accountant(neighbors="add_or_remove_one")
-            accountant.compose(dp.PoissonSampled(0.01, dp.Gaussian(noise_multiplier=1.0)), count=steps)
+            self.step = dp.PoissonSampled(0.01, dp.Gaussian(noise_multiplier=1.0))
         except (ImportError, AttributeError) as missing:
             raise NotImplementedError from missing
-        self.accountant = accountant
+        self.new = lambda: dp.Accountant(neighbors="add_or_remove_one").compose(self.step, count=steps)
+        self.running = self.new()
+        self.running.epsilon(delta=1e-5)
 
     def time_epsilon(self, steps):
-        self.accountant.epsilon(delta=1e-5)
+        self.new().epsilon(delta=1e-5)
 
     def time_delta(self, steps):
-        self.accountant.delta(epsilon=1.0)
+        self.new().delta(epsilon=1.0)
+
+    def time_epsilon_after_one_more_step(self, steps):
+        self.running.compose(self.step).epsilon(delta=1e-5)

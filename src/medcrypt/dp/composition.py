@@ -33,6 +33,7 @@ _U = 2.0**-53
 _OUTPUT_DIGITS = 24.0  # outputs cut from sampled Gaussians have a mass below exp(-24) = 4e-11 of delta
 _LEAST_LOG_DELTA = -800.0  # below the least positive double
 _WIDE = 1e-5  # bounds further apart than this are worth a second look by grids
+_NARROW = 1e-8  # a line placed for another epsilon serves where it bounds log delta so well
 _KEPT = 1.5  # a line serves until a count has grown by this factor
 
 Bounds = tuple[float, float]
@@ -67,6 +68,7 @@ class Composition:
         self._counts = (1,) * len(self._losses)
         self._reveals = any(isinstance(loss, DiscreteLoss) and loss.infinity > 0.0 for loss in self._losses)
         self._placed: tuple[Line, tuple[int, ...], float] | None = None
+        self._traced: tuple[_Curve, tuple[int, ...]] | None = None
         self._last = 0.0
         self._checked: tuple[object, float, float, tuple[list[float], list[float]]] | None = None
 
@@ -108,11 +110,16 @@ class Composition:
         closed = self._closed_form()
         if closed is not None:
             return closed.bounds(epsilon)
+        if self._traced is not None and self._traced[1] == self._counts:
+            low, high = self._traced[0].bounds(epsilon)
+            if high - low <= _NARROW:
+                return low, min(high, 0.0)
         ceiling = self.chernoff_log_delta(epsilon)
         reach = self._reach(1.1 * ceiling - 4.0)
         try:
             line, _ = self._line(reach, lambda survey: survey.saddle_at_epsilon(epsilon))
             low, high = line.bounds(epsilon)
+            self._traced = line, self._counts
         except ArithmeticError:
             low, high = -math.inf, 0.0
         if not high - low <= _WIDE:
