@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from reference import cobblestone
+from reference import chaotic_cipher, cobblestone
 
 PIXEL_TYPES = {"|b1", "|i1", "|u1"} | {
     order + kind
@@ -42,6 +42,7 @@ class Parts:
     """A sealed image taken apart."""
 
     signed: bool
+    cipher: int
     pixel_type: str
     shape: tuple[int, ...]
     tiles: tuple[int, ...]
@@ -71,7 +72,8 @@ def take_apart(data: bytes) -> Parts:
         struct.unpack("<8sBBHIIBBBB4sII16s12s", data[:64])
     )
     require(magic == b"MEDCRYPT")
-    require((kind, version, cipher, zero) == (ord("I"), 1, 1, 0))
+    require((kind, version, zero) == (ord("I"), 1, 0))
+    require(cipher in (1, 2, 3))
     require(order in (0, 1))
     require(flags in (0, 1))
     require(zeros == bytes(12))
@@ -97,13 +99,14 @@ def take_apart(data: bytes) -> Parts:
     at = 64 + shapes_size
     signer = data[at : at + signer_size]
     public_json = data[at + signer_size : at + signer_size + public]
-    count = prod(shape) * int(pixel_type[2:])
+    count = prod(shape) * int(pixel_type[2:]) + (16 if cipher == 2 else 0)
     body_size = cobblestone_size(count)
     body_at = size + 2 * slot
     trailer_size = 32 * (count // 16384 + 1) + 64 if flags else 0
     require(len(data) == body_at + body_size + trailer_size)
     return Parts(
         signed=bool(flags),
+        cipher=cipher,
         pixel_type=pixel_type,
         shape=shape,
         tiles=tiles,
@@ -133,6 +136,7 @@ def read(data: bytes, kind: str, key: bytes, context: bytes = b"", sender: bytes
         check_signature(parts, digest, context)
     pixels = cobblestone.decrypt(file_key, parts.body, b"medcrypt/v1/image" + digest + context)
     require(pixels is not None)
+    pixels = from_inner_cipher(parts, file_key, digest + context, pixels)
     metadata = b""
     if parts.private:
         before = hashlib.sha512(parts.header[: -len(parts.private)]).digest()
@@ -141,6 +145,16 @@ def read(data: bytes, kind: str, key: bytes, context: bytes = b"", sender: bytes
     array = np.frombuffer(pixels, dtype=parts.pixel_type)
     array = from_tiles(array, parts.shape, parts.tiles) if parts.tiles else array.reshape(parts.shape)
     return Opened(array, from_json(metadata), parts.public, parts.signer)
+
+
+def from_inner_cipher(parts: Parts, file_key: bytes, binding: bytes, stored: bytes) -> bytes:
+    """Undo the chaotic cipher inside, where there is one (docs/formats/chaotic.md)."""
+    file_id = parts.header[36:52]
+    if parts.cipher == 2:
+        return chaotic_cipher.decrypt(file_key, file_id, stored[-16:], stored[:-16], binding)
+    if parts.cipher == 3:
+        return chaotic_cipher.crypt_counter(file_key, file_id, stored, binding)
+    return stored
 
 
 def from_tiles(stored: np.ndarray, shape: tuple[int, ...], tiles: tuple[int, ...]) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The command line.
 
-``medcrypt keygen | encrypt | decrypt | inspect | verify | recipients | rotate | budget | simulate |
+``medcrypt keygen | encrypt | decrypt | inspect | verify | recipients | rotate | budget | simulate | analyze |
 doctor | demo``
 
 One file for each command: ``add_parser(subparsers)`` declares it, ``run(args)`` does it and returns the exit
@@ -40,6 +40,7 @@ _COMMANDS = (
     "rotate",
     "budget",
     "simulate",
+    "analyze",
     "doctor",
     "demo",
 )

@@ -116,7 +116,7 @@ def orbit(kind, state, parameters, out, *, uint64_t every=1, path=None):
     """
     cdef Lanes lanes = Lanes(kind, state, parameters, path)
     cdef Py_buffer samples
-    cdef size_t i, count
+    cdef size_t _i, count
     cdef char *to
     if every < 1:
         raise ValueError("at least one step lies between two samples")
@@ -127,7 +127,7 @@ def orbit(kind, state, parameters, out, *, uint64_t every=1, path=None):
             raise ValueError("out has the dtype of the state and the shape (samples, dimensions, lanes)")
         count, to = samples.shape[0], <char *>samples.buf
         with nogil:
-            for i in range(count):
+            for _i in range(count):
                 lanes.advance(lanes.state.buf, every)
                 memcpy(to, lanes.state.buf, lanes.state.len)
                 to += lanes.state.len

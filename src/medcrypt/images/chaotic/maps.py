@@ -339,13 +339,13 @@ def diagram(
 
 
 def _unit(value: Fraction, bits: int) -> int:
-    """A number from 0 to 1; 1 itself is one unit less."""
-    return min(int(value * 2**bits), 2**bits - 1)
+    """Return the word of a number from 0 to 1; 1 itself is one unit less."""
+    return min(int(value * (1 << bits)), (1 << bits) - 1)
 
 
 def _signed(integer: int) -> Callable[[Sequence[Fraction], int], list[int]]:
     def encode(values: Sequence[Fraction], bits: int) -> list[int]:
-        return [round(value * 2 ** (bits - integer)) % 2**bits for value in values]
+        return [round(value * (1 << bits - integer)) % (1 << bits) for value in values]
 
     return encode
 
@@ -362,9 +362,9 @@ def _integers(values: Sequence[Fraction], _bits: int) -> list[int]:
 
 
 def _slopes(values: Sequence[Fraction], bits: int) -> list[int]:
-    """The corner, and the slopes on both sides of it with five bits before the point."""
-    corner, one = _unit(values[0], bits), 1 << (2 * bits - 5)
-    return [corner, min(one // corner, 2**bits - 1), min(one // (2 ** (bits - 1) - corner), 2**bits - 1)]
+    """Return the corner, and the slopes on both sides of it with five bits before the point."""
+    corner, one, most = _unit(values[0], bits), 1 << (2 * bits - 5), (1 << bits) - 1
+    return [corner, min(one // corner, most), min(one // ((1 << bits - 1) - corner), most)]
 
 
 # ---- derivatives --------------------------------------------------------------------------------------
@@ -474,6 +474,6 @@ _LAWS = {
     "lattice": _Law({"r": 4.0, "epsilon": 0.1}, ((0, 4), (0, 1)), 1, 0, 1, _units(4, 1), _lattice),
 }
 
-#: The maps: logistic, tent, piecewise-linear, rational sine, Henon, Arnold's cat in two and three dimensions, baker, Lorenz,
-#: Chen, 2-D logistic-sine coupling, coupled map lattice.
+#: The maps: logistic, tent, piecewise-linear, rational sine, Henon, Arnold's cat in two and three dimensions, baker,
+#: Lorenz, Chen, 2-D logistic-sine coupling, coupled map lattice.
 NAMES = tuple(_LAWS)
