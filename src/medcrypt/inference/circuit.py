@@ -12,6 +12,7 @@ bytes that its generators yield; see `sharing.Exchange`.
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -93,8 +94,8 @@ class Circuit:
     ----------
     steps : tuple of Step
         In order.
-    input_shape : tuple of int
-        Of one input.
+    input_shape, output_shape : tuple of int
+        Of one input and one output.
     clip : float
         Inputs are within [-clip, clip].
     fraction : int
@@ -105,14 +106,21 @@ class Circuit:
 
     steps: tuple[Step, ...]
     input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
     clip: float
     fraction: int
     output_fraction: int | None
 
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """Of one output."""
-        return self.steps[-1].output_shape if self.steps else self.input_shape
+    def __post_init__(self) -> None:
+        """Refuse steps that do not fit each other."""
+        shape = self.input_shape
+        for step in self.steps:
+            step.check()
+            if math.prod(step.shape) != math.prod(shape):
+                raise ValueError(f"{step.layer or type(step).__name__} takes {step.shape}, not {shape}")
+            shape = step.output_shape
+        if math.prod(shape) != math.prod(self.output_shape):
+            raise ValueError(f"the outputs have shape {shape}, not {self.output_shape}")
 
     def integers(self, inputs: NDArray[Any]) -> NDArray[np.int64]:
         """Round a batch of inputs to fixed point.
@@ -157,6 +165,7 @@ class Circuit:
         document = {
             "format": _FORMAT,
             "input_shape": self.input_shape,
+            "output_shape": self.output_shape,
             "clip": self.clip,
             "fraction": self.fraction,
             "output_fraction": self.output_fraction,
@@ -175,10 +184,13 @@ class Circuit:
         """
         try:
             document = json.loads(data)
+            if document["format"] != _FORMAT or type(document["fraction"]) is not int:
+                raise FormatError("not a circuit of this version")
             steps = tuple(_step(entry) for entry in document["steps"])
             circuit = cls(
                 steps,
-                tuple(document["input_shape"]),
+                _sizes(document["input_shape"]),
+                _sizes(document["output_shape"]),
                 float(document["clip"]),
                 document["fraction"],
                 document["output_fraction"],
@@ -199,16 +211,26 @@ def _described(step: Step) -> dict[str, Any]:
     return {"step": type(step).__name__, **fields}
 
 
+def _sizes(values: list[int]) -> tuple[int, ...]:
+    """Return whole numbers that are not negative, or refuse them."""
+    if not isinstance(values, list) or not all(type(value) is int and value >= 0 for value in values):
+        raise ValueError("a shape is a list of whole numbers")
+    return tuple(values)
+
+
 def _step(entry: dict[str, Any]) -> Step:
     """Return the step that plain values describe."""
-    fields = dict(entry)
-    kind = _KINDS[fields.pop("step")]
-    for name, value in fields.items():
-        if name in ("body", "shortcut"):
-            fields[name] = tuple(_step(inner) for inner in value)
+    values = dict(entry)
+    kind = _KINDS[values.pop("step")]
+    for known in dataclasses.fields(kind):
+        value = values[known.name]
+        if known.name in ("body", "shortcut"):
+            values[known.name] = tuple(_step(inner) for inner in value)
         elif isinstance(value, list):
-            fields[name] = tuple(int(number) for number in value)
-    return kind(**fields)
+            values[known.name] = _sizes(value)
+        elif type(value) is not known.type:
+            raise ValueError(f"{known.name} is of another type")
+    return kind(**values)
 
 
 class Preparation:
@@ -299,7 +321,7 @@ class Evaluation:
         for step, weights, fixed, data in parts:
             material = unpack(step.layout(batch), data)
             x = yield from step.run(self._server, x.reshape(batch, *step.shape), weights, fixed, material)
-        return x
+        return x.reshape(batch, *self._circuit.output_shape)
 
 
 def simulate(

@@ -341,7 +341,8 @@ class AvgPool:
         exact = size & size - 1 == 0
         bits = size.bit_length() - 1 if exact else lowering.fraction
         factor = 1 if exact else round(2**lowering.fraction / size)
-        if (values.bound * size * factor).bit_length() > LARGEST_BITS:
+        wide = (values.bound * size * factor).bit_length() > LARGEST_BITS
+        if wide or lowering.excess(values) > lowering.fraction:
             values = lowering.at_base(values)
         step = steps.SumPool(
             layer=lowering.label,
@@ -492,6 +493,8 @@ class Argmax:
 class Threshold:
     """1 where the logistic function of x is above a probability, else 0: for a logistic regression. It ends a model.
 
+    A single number gives a single class, of shape ().
+
     Parameters
     ----------
     probability : float
@@ -509,7 +512,7 @@ class Threshold:
         level = int(to_fixed(np.array(logit), values.fraction))
         bits = lowering.checked(Values(values.shape, 0, max(values.bound, abs(level)))).bits
         lowering.add(steps.Threshold(layer=lowering.label, shape=values.shape, bits=bits, level=level))
-        return Values(values.shape, 0, 1)
+        return Values(() if values.shape == (1,) else values.shape, 0, 1)
 
 
 def arranged(layers: Sequence[Layer]) -> list[Layer]:

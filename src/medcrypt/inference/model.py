@@ -154,6 +154,7 @@ class Sequential:
         circuit = Circuit(
             tuple(lowering.steps),
             tuple(input_shape),
+            values.shape,
             self.clip,
             self.fraction,
             None if self.ends_in_classes else values.fraction,
