@@ -1,10 +1,11 @@
 """Differential privacy: what a release costs, and the noise that pays for it.
 
 ``events`` say what was released, the `Accountant` says what it costs, `calibrate` turns the question round,
-and ``noise`` draws exact integer noise from the operating system's randomness.
+and ``noise`` draws exact integer noise from the operating system's randomness. Mechanisms clip, add such noise and
+name their event, ``sgd`` does so with per-sample gradients, and ``audit`` looks for lies from the outside.
 """
 
-from medcrypt.dp import noise, renyi, sgd
+from medcrypt.dp import audit, noise, renyi, sgd
 from medcrypt.dp.accountant import Accountant
 from medcrypt.dp.calibration import calibrate, calibrate_count
 from medcrypt.dp.distributed import distributed_discrete_gaussian, distributed_skellam
@@ -69,6 +70,7 @@ __all__ = [
     "SkellamMechanism",
     "SparseVector",
     "ZeroConcentratedDP",
+    "audit",
     "calibrate",
     "calibrate_count",
     "distributed_discrete_gaussian",

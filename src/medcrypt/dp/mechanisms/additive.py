@@ -42,6 +42,10 @@ class AdditiveMechanism(ABC):
     sensitivity : float
         Most that a record moves the sum, in the norm that the noise is scaled to (L2, or L1 for Laplace): derived from
         the clip, in the records' units.
+    distribution : str
+        Law of the noise, as `noise.distance` names it.
+    parameter : Fraction
+        Its sigma, scale or variance in steps of the lattice, exactly.
     granularity : float
         Step of the lattice. Each record's coordinates are rounded toward zero to it, so a sum of n records is too
         small by less than n steps in absolute value.
@@ -54,12 +58,12 @@ class AdditiveMechanism(ABC):
     event: Event
     sensitivity: float
 
-    _law: str
+    distribution: str
     _draw: Callable[..., Any]
 
     def __init__(self, clipped: ClippedSum, parameter: Fraction, *, whole: bool) -> None:
         self._clipped = clipped
-        self._parameter = parameter
+        self.parameter = parameter
         self._whole = whole
         self.granularity = clipped.granularity
         self.neighbors = clipped.neighbors
@@ -67,7 +71,9 @@ class AdditiveMechanism(ABC):
         self.norm = clipped.norm
         self.shape = clipped.shape
         self.draws = clipped.dimension
-        self.distance = noise.distance(self._law, parameter)  # refuses a parameter too large for int64
+        self.distance = noise.distance(
+            self.distribution, parameter
+        )  # refuses a parameter too large for int64
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(event={self.event!r}, clip={self.clip!r}, norm={self.norm!r})"
@@ -104,7 +110,22 @@ class AdditiveMechanism(ABC):
         >>> mechanism.release([[3.0, 4.0], [0.0, 0.5]]).round(6).tolist()
         [0.6, 1.3]
         """
-        return self.release_sum(self._clipped(records))
+        return self.release_sum(self.lattice_sum(records))
+
+    def lattice_sum(self, records: ArrayLike) -> Integers:
+        """Return the exact sum of the clipped records in steps of the lattice, which is not private.
+
+        Parameters
+        ----------
+        records
+            As for `release`.
+
+        Returns
+        -------
+        ndarray of int64
+            Array of the shape of a record.
+        """
+        return self._clipped(records)
 
     def release_many(self, records: ArrayLike, count: int) -> Reals | Integers:
         """Return ``count`` independent releases, each of which is to be accounted: for audits and simulations.
@@ -121,13 +142,13 @@ class AdditiveMechanism(ABC):
         ndarray
             Array of shape (count, *shape).
         """
-        total = self._clipped(records)
-        return self._scaled(total + self._draw(self._parameter, (_at_least(0, "count", count), *self.shape)))
+        drawn = self._draw(self.parameter, (_at_least(0, "count", count), *self.shape))
+        return self._scaled(self.lattice_sum(records) + drawn)
 
     def release_sum(self, total: Integers) -> Reals | Integers:
         """Return a sum of integers of bounded sensitivity, in steps of the lattice, plus noise."""
         noisy = np.empty(self.shape, dtype=np.int64)
-        self._draw(self._parameter, None, out=noisy)
+        self._draw(self.parameter, None, out=noisy)
         noisy += total
         return self._scaled(noisy)
 
@@ -237,7 +258,7 @@ class GaussianMechanism(AdditiveMechanism):
         clipped = ClippedSum(clip, norm, checked_shape(shape), neighbors, step)
         self.noise_multiplier = multiplier
         self.sensitivity = clipped.l2_sensitivity
-        self._law = f"{law}_gaussian"
+        self.distribution = f"{law}_gaussian"
         self._draw = noise.rounded_gaussian if law == "rounded" else noise.discrete_gaussian
         sigma = Fraction(multiplier) * Fraction(self.sensitivity) / Fraction(step)
         if law == "discrete":
@@ -295,7 +316,7 @@ class LaplaceMechanism(AdditiveMechanism):
     ('ndarray', dtype('int64'))
     """
 
-    _law = "discrete_laplace"
+    distribution = "discrete_laplace"
 
     def __init__(
         self,
@@ -326,7 +347,7 @@ class LaplaceMechanism(AdditiveMechanism):
     @property
     def standard_deviation(self) -> float:
         """Standard deviation of the noise of one coordinate, in the records' units."""
-        half = 0.5 / float(self._parameter)
+        half = 0.5 / float(self.parameter)
         return self.granularity / (math.sqrt(2.0) * math.sinh(half)) if half < 700.0 else 0.0
 
 
@@ -360,7 +381,7 @@ class SkellamMechanism(AdditiveMechanism):
     Skellam(variance=64.0, sensitivity=2)
     """
 
-    _law = "skellam"
+    distribution = "skellam"
 
     def __init__(
         self,
@@ -389,7 +410,7 @@ class SkellamMechanism(AdditiveMechanism):
     @property
     def standard_deviation(self) -> float:
         """Standard deviation of the noise of one coordinate, in the records' units."""
-        return math.sqrt(self._parameter) * self.granularity
+        return math.sqrt(self.parameter) * self.granularity
 
 
 def _is_one(granularity: object) -> bool:
