@@ -132,8 +132,9 @@ def test_a_mixture_matches_40_digit_integration():
     assert high == pytest.approx(max(both), rel=1e-9)
 
 
-@pytest.mark.parametrize(("scale", "count"), [(1.0, 1), (1.0, 2), (0.5, 3), (5.0, 4), (2.0, 6)])
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.97])
+@pytest.mark.parametrize(
+    ("scale", "count", "share"), [(1.0, 1, 0.3), (1.0, 2, 0.7), (0.5, 3, 0.97), (2.0, 6, 0.9)]
+)
 def test_few_laplace_mechanisms_match_the_exact_sum(scale, count, share):
     epsilon = share * count / scale
     expected = float(oracle.laplace_composition_delta(scale, count, epsilon))

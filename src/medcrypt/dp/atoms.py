@@ -149,16 +149,15 @@ class AtomicLine:
         n, e = self.runs, self.e
         up = np.arange(n + 1.0)
         mass = np.exp(_log_binomials(n) - n * math.log(2.0) - e * (n - up))
-        gap = np.minimum(epsilon - e * (2.0 * up - n), 0.0)
-        value, slope = float(mass @ -np.expm1(gap)), float(mass @ np.where(gap < 0.0, np.exp(gap), 0.0))
+        gap = epsilon - e * (2.0 * up - n)
+        below = np.minimum(gap, 0.0)
+        value, slope = float(mass @ -np.expm1(below)), float(mass @ np.where(gap < 0.0, np.exp(below), 0.0))
         up = np.arange(float(n))
         one = n * np.exp(_log_binomials(n - 1) - (n - 1) * math.log(2.0) - e * (n - 1 - up))
         share, fall = self._one_density(epsilon - e * (2.0 * up - (n - 1)))
         value, slope = value + float(one @ share), slope + float(one @ fall)
-        # Masses: rounding of logarithms up to T (log 2 + e). Gaps: of eps and T e, where a gap is not far above zero.
-        near = float(mass[gap < 0.0].sum() + mass[gap == 0.0].max(initial=0.0)) + float(
-            one[share > 0.0].sum()
-        )
+        # Masses: rounding of logarithms up to T (log 2 + e). Gaps: of eps and T e, also where one is just above zero.
+        near = float(mass[gap < 1e-9 * (1.0 + epsilon + n * e)].sum()) + float(one[share > 0.0].sum())
         error = 8.0 * U * (value * n * (6.0 + e) + near * (epsilon + n * e + 2.0))
         return value, slope, error
 

@@ -95,9 +95,10 @@ class Composition:
             if not high - low <= 10.0 * _WIDE * min(1.0, high):
                 long = self._on_a_line(log_delta, 4.0 * WORK)
                 low, high = max(low, long[0]), min(high, long[1])
+        if not high - low <= 1e-6 * low:
+            low = max(low, self._least_epsilon(log_delta))
         if not high - low <= 1e-3 * low:
             high = min(high, self.chernoff_epsilon(log_delta))
-            low = max(low, self._least_epsilon(log_delta))
         return min(low, pure), min(high, pure)
 
     def log_delta_bounds(self, epsilon: float) -> Bounds:
@@ -311,13 +312,22 @@ class Composition:
         return None
 
     def _least_epsilon(self, log_delta: float) -> float:
-        """Return a lower bound from the atom of the largest loss: n Laplace mechanisms reach it with 2^-n."""
-        if not all(isinstance(loss, LaplaceLoss) for loss in self._losses):
-            return 0.0
-        log_ratio = log_delta + sum(self._counts) * math.log(2.0)
+        """Return a lower bound from the atom of the largest loss, if all have one: delta >= p (1 - e^(eps - l))."""
+        top = log_mass = 0.0
+        for loss, count in self._pairs():
+            match loss:
+                case LaplaceLoss(e):
+                    top, log_mass = top + count * e * (1.0 - 8.0 * _U), log_mass - count * math.log(2.0)
+                case DiscreteLoss():
+                    place = int(np.argmax(loss.losses))
+                    top += count * (float(loss.losses[place]) - loss.loss_error)
+                    log_mass += count * (float(loss.log_masses[place]) - 2.0 * loss.mass_error)
+                case _:
+                    return 0.0
+        log_ratio = log_delta - log_mass + 1e-13 * abs(log_mass)
         if log_ratio >= -1e-9:
             return 0.0
-        return max((self.pure_epsilon() + math.log1p(-math.exp(log_ratio))) * (1.0 - 64.0 * _U) - 1e-15, 0.0)
+        return max((top + math.log1p(-math.exp(log_ratio))) * (1.0 - 64.0 * _U) - 1e-15, 0.0)
 
 
 def _far(epsilon: float, saddle: Saddle) -> bool:

@@ -8,8 +8,9 @@ two neighbours.
 * Below: neighbouring cells are merged, in shares, so that their common loss is a lattice point; merging outputs is
   post-processing, so delta only falls. What finds no partner gives up mass under P until its loss is one.
 
-Both are exact up to second order in the spacing. Cells' masses are good to `_CELL` relative: the curves are charged
-with a factor (1 +- _CELL)^T and with moves of the losses by 4 `_CELL` each.
+Both are exact up to second order in the spacing where losses are continuous, and to first order below where they are
+points. Cells' masses are good to `_CELL` relative, or what a list of points says: the curves are charged with a factor
+(1 +- error)^T and with moves of the losses by a few times that.
 """
 
 import math
@@ -34,7 +35,8 @@ _CELLS = 1 << 15
 _NODES = 1 << 16
 _LARGEST = 600.0  # of a loss: its exponential has to fit
 
-Cells = tuple[int, _Reals, _Reals, float, float]
+# Number of the first cell, masses under P and Q, masses at infinity and missing, error of the masses.
+Cells = tuple[int, _Reals, _Reals, float, float, float]
 
 
 class GridLines:
@@ -69,7 +71,7 @@ class GridLines:
             terms = Terms(0.0, losses, counts, reach)
             lines.append(LatticeLine(terms, spacing, survey, saddle))
         self._below, self._above = lines
-        self._factor = 2.0 * float(counts.sum()) * _CELL
+        self._factor = 2.0 * float(counts @ np.array([cell[5] for cell in cells]))
 
     def value(self, epsilon: float) -> tuple[float, float]:
         """Return the upper curve's log delta and slope."""
@@ -82,18 +84,18 @@ class GridLines:
 
 def above(cells: Cells, spacing: float) -> DiscreteLoss:
     """Move the masses of cells to their ends."""
-    first, p, q, infinity, missing = cells
+    first, p, q, infinity, missing, error = cells
     start = spacing * (first + np.arange(float(p.size)))
     up = np.clip((p - q * np.exp(start)) / -math.expm1(-spacing), 0.0, p)
     masses = np.zeros(p.size + 1)
     masses[:-1] += p - up
     masses[1:] += up
-    return _on_points(first, masses, spacing, infinity, missing, 4.0 * _CELL)
+    return _on_points(first, masses, spacing, infinity, missing, 4.0 * error)
 
 
 def below(cells: Cells, spacing: float) -> DiscreteLoss:
     """Merge shares of neighbouring cells into lattice points."""
-    first, p, q, infinity, missing = cells
+    first, p, q, infinity, missing, error = cells
     start = np.exp(spacing * (first + np.arange(float(p.size + 1))))
     down = math.exp(-spacing)
     masses = [0.0] * (p.size + 2)  # of the points first - 1, first, ...
@@ -115,7 +117,7 @@ def below(cells: Cells, spacing: float) -> DiscreteLoss:
         kept_p, kept_q = (1.0 - share) * mass, (1.0 - share) * other
     masses[p.size] += kept_q * float(start[-2])
     # A loss at infinity stays there.
-    return _on_points(first - 1, np.array(masses), spacing, infinity, missing, 16.0 * _CELL + 1e-12 * spacing)
+    return _on_points(first - 1, np.array(masses), spacing, infinity, missing, 16.0 * error + 1e-12 * spacing)
 
 
 def _on_points(
@@ -157,7 +159,7 @@ def _log_ratio(sigma: float, q: float, x: float) -> float:
 
 
 def _cells(loss: Loss, spacing: float, reach: float) -> Cells:
-    """Return the number of the first cell, the masses of cells under P and Q, and those at infinity and missing."""
+    """Return the cells of a loss."""
     low, high = _range(loss, reach)
     if high > _LARGEST:
         raise OutOfReachError
@@ -167,7 +169,7 @@ def _cells(loss: Loss, spacing: float, reach: float) -> Cells:
         case GaussianLoss(square):
             mu = math.sqrt(square)
             x = np.clip((edges + 0.5 * square) / mu, -reach, mu + reach)
-            return first, _normal(x, mu, 1.0), _normal(x, 0.0, 1.0), 0.0, mass_beyond(reach)
+            return first, _normal(x, mu, 1.0), _normal(x, 0.0, 1.0), 0.0, mass_beyond(reach), _CELL
         case LaplaceLoss(e):
             inner = np.clip(edges, -e, e)
             p = 0.5 * np.exp(0.5 * (inner[:-1] - e)) * np.expm1(0.5 * np.diff(inner))
@@ -176,25 +178,24 @@ def _cells(loss: Loss, spacing: float, reach: float) -> Cells:
                 place_of = int(np.searchsorted(edges, point, side="right")) - 1
                 p[place_of] += mass
                 q[place_of] += mass * math.exp(-point)
-            return first, p, q, 0.0, 0.0
+            return first, p, q, 0.0, 0.0, _CELL
         case SampledGaussianLoss(sigma, rate, removing):
             x = _outputs(edges if removing else -edges[::-1], sigma, rate)
             x = np.clip(x, -reach * sigma, 1.0 + reach * sigma)
             without, shifted = _normal(x, 0.0, sigma), _normal(x, 1.0, sigma)
             with_ = (1.0 - rate) * without + rate * shifted
             if removing:
-                return first, with_, without, 0.0, mass_beyond(reach)
-            return first, without[::-1], with_[::-1], 0.0, mass_beyond(reach)
+                return first, with_, without, 0.0, mass_beyond(reach), _CELL
+            return first, without[::-1], with_[::-1], 0.0, mass_beyond(reach), _CELL
         case DiscreteLoss():
-            if loss.mass_error > 0.1 * _CELL or loss.loss_error > _CELL:
-                raise OutOfReachError
             masses = np.exp(loss.log_masses)
             cell = np.clip(np.searchsorted(edges, loss.losses, side="right") - 1, 0, edges.size - 2)
             held = [
                 np.asarray(np.bincount(cell, weights=part, minlength=edges.size - 1), dtype=np.float64)
                 for part in (masses, masses * np.exp(-loss.losses))
             ]
-            return first, held[0], held[1], loss.infinity, loss.missing
+            error = _CELL + loss.mass_error + loss.loss_error
+            return first, held[0], held[1], loss.infinity, loss.missing, error
 
 
 def _outputs(losses: _Reals, sigma: float, q: float) -> _Reals:
