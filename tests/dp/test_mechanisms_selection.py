@@ -177,7 +177,7 @@ def test_large_secret_bins_are_released_and_replacing_costs_twice():
 
 
 def test_a_sparse_vector_stops_after_its_positives():
-    vector = dp.SparseVector(1e6, threshold=10.0, clip=5.0, positives=2)
+    vector = dp.SparseVector(1e6, threshold=12.0, clip=5.0, positives=2)
     answers = [vector.above([100.0] * n) for n in (1, 2, 3, 1, 0)]
     assert answers == [False, False, True, False, False]
     assert vector.above([5.0, 5.0, 5.0])
