@@ -20,17 +20,19 @@ What the frames reveal: their sizes and times.
 import hashlib
 import hmac
 import os
+import selectors
 import socket
 import struct
+from collections.abc import Sequence
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from medcrypt._ext.aes import AesGcm
 from medcrypt.errors import AuthenticationError, ProtocolError
 from medcrypt.keys import SecretKey
 from medcrypt.keys.derivation import expand
 
-__all__ = ["MAX_FRAME", "Channel", "connect", "listen_for"]
+__all__ = ["MAX_FRAME", "Channel", "connect", "listen_for", "wait_for_any"]
 
 MAX_FRAME = 1 << 30
 """Largest message, in bytes."""
@@ -103,6 +105,7 @@ class Channel:
         stream.settimeout(timeout)
         if stream.family in (socket.AF_INET, socket.AF_INET6):
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # ends a `wait` for a lost machine
         try:
             self._shake_hands(key, _role(role), _role(peer), initiator)
         except BaseException:
@@ -119,7 +122,7 @@ class Channel:
         if kind is None:
             self.close()
         else:
-            self._die()
+            self.abandon()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a channel holds keys: it is neither pickled nor copied")
@@ -163,6 +166,22 @@ class Channel:
             raise ProtocolError("closed the connection where a message was expected", self.peer)
         return message
 
+    def wait(self) -> None:
+        """Wait, as long as it takes, until the other party has sent something or is gone.
+
+        Raises
+        ------
+        ProtocolError
+            If the channel is dead.
+        """
+        if self._dead:
+            raise ProtocolError("the channel is closed", self.peer)
+        wait_for_any([self])
+
+    def fileno(self) -> int:
+        """Return the stream's descriptor, for `select`."""
+        return self._stream.fileno()
+
     def close(self) -> None:
         """Say that nothing follows, and wait for the other party to say so, too; then the channel is dead.
 
@@ -180,6 +199,10 @@ class Channel:
             self._die()
         if kind != _CLOSE:
             raise ProtocolError("sent a message after the last one that was expected", self.peer)
+
+    def abandon(self) -> None:
+        """Close the stream without a word: the other party sees a torn connection."""
+        self._die()
 
     def _shake_hands(self, key: SecretKey, role: bytes, peer: bytes, initiator: bool) -> None:
         """Exchange hellos, derive the keys, and prove to each other that they are the same."""
@@ -276,6 +299,14 @@ class Channel:
         self._stream.close()
         for name in ("_sealer", "_opener"):
             self.__dict__.pop(name, None)
+
+
+def wait_for_any(streams: Sequence[Channel | socket.socket]) -> list[Any]:
+    """Return the streams of which one can read or accept, as soon as there is one."""
+    with selectors.DefaultSelector() as selector:
+        for stream in streams:
+            selector.register(stream, selectors.EVENT_READ)
+        return [key.fileobj for key, _ in selector.select()]
 
 
 def connect(
