@@ -99,7 +99,7 @@ def test_selection_multiplies_by_the_bit(numbers, count, seed):
 
 @pytest.mark.parametrize("shift", [1, 7, 12, 30])
 def test_probable_division_is_within_one_unit_for_small_numbers(shift):
-    """|x| < 2^40, so that a wrong result has a chance of 2^-23 each: 20,000 of them, once in 400 runs at most."""
+    """|x| < 2^30, so that a wrong result has a chance of 2^-33 each: 20,000 of them, once in 400,000 runs."""
     x = np.random.default_rng(shift).integers(-(2**30), 2**30, 20_000)
     halves = sharing.share(x)
     parts = [sharing.drop_bits_probably(SERVERS[p], halves[p], shift) for p in range(2)]

@@ -5,6 +5,7 @@ double these, and a division by a power of two, to the nearest and ties upwards,
 product, or a ReLU, comes. Nothing here is shared with the library.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -13,6 +14,7 @@ from typing import Any
 __all__ = ["Network", "divide", "to_integer"]
 
 
+@functools.cache
 def to_integer(value: float, fraction: int) -> int:
     """Round to a multiple of 2^-fraction, ties to even."""
     return round(Fraction(float(value)) * 2**fraction)

@@ -133,13 +133,13 @@ class Argmax(Knockout):
         first, second = self.pairs
         differences = (x[:, first] - x[:, second]).ravel()
         opened = yield from mask.run(differences, part("pairs", material))
-        smaller = negative.evaluate(server, opened, part("negative", material)).reshape(len(x), -1)
+        smaller = negative.evaluate(server, opened, part("negative", material)).reshape(-1, first.size)
         lost = smaller @ (first[:, None] == indices).astype(np.uint64)
         lost -= smaller @ (second[:, None] == indices).astype(np.uint64)
         if server.party == 0:
             lost += indices  # the second of a pair loses unless the first does: index i is second in i pairs
         opened = yield from losses.run(lost.ravel(), part("losses", material))
-        largest = self.zero.evaluate(server, opened, part("zero", material)).reshape(len(x), -1)
+        largest = self.zero.evaluate(server, opened, part("zero", material)).reshape(-1, indices.size)
         index = largest @ indices
         return index
 

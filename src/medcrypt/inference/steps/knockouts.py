@@ -141,6 +141,6 @@ class MaxPool(Knockout, Windows):
     def run(
         self, server: Server, x: Words, weights: Weights, fixed: Material, material: Material
     ) -> Exchange[Words]:
-        views = np.moveaxis(self.windows(x).reshape(len(x), *self.output_shape, -1), -1, 0)
+        views = np.moveaxis(self.windows(x).reshape(len(x), *self.output_shape, self.entrants), -1, 0)
         winners = yield from self.knock_out(server, views.reshape(1, self.entrants, -1), material)
         return winners.reshape(len(x), *self.output_shape)

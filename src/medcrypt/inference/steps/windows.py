@@ -1,5 +1,6 @@
 """Windows of images: what can be done with each alone, and convolutions."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,10 +97,13 @@ class Convolution(Product, Windows):
 
     def product(self, x: Array, weight: Array) -> Array:
         batch, (down, across) = len(x), self.places
-        views = self.windows(x).reshape(batch, self.groups, -1, down, across, *self.kernel)
-        rows = views.transpose(1, 0, 3, 4, 2, 5, 6).reshape(self.groups, batch * down * across, -1)
-        columns = weight.reshape(self.groups, self.outputs // self.groups, -1).transpose(0, 2, 1)
-        outputs = (rows @ columns).reshape(self.groups, batch, down, across, -1)
+        channels = self.shape[0] // self.groups
+        views = self.windows(x).reshape(batch, self.groups, channels, down, across, *self.kernel)
+        size = channels * math.prod(self.kernel)
+        rows = views.transpose(1, 0, 3, 4, 2, 5, 6).reshape(self.groups, batch * down * across, size)
+        columns = weight.reshape(self.groups, self.outputs // self.groups, size).transpose(0, 2, 1)
+        per_group = self.outputs // self.groups
+        outputs = (rows @ columns).reshape(self.groups, batch, down, across, per_group)
         return outputs.transpose(1, 0, 4, 2, 3).reshape(batch, self.outputs, down, across)
 
 
