@@ -305,11 +305,10 @@ class PrivateGradient:
         """Return how many samples are within the clip, less those that are not, and each layer's factors."""
         if self._per_layer:
             return 0, [_shrink(square, clip) for square, clip in zip(squares, self._clips, strict=True)]
-        total = squares[0]
-        if len(squares) > 1:
-            total = np.sum(squares, axis=0) * (1.0 + len(squares) * 2.0**-52)
+        total = sum(squares[1:], squares[0]) * (1.0 + len(squares) * 2.0**-52)
         shared = _shrink(total, self.clip)
-        return 2 * int(np.count_nonzero(shared == 1.0)) - shared.size, [shared] * len(squares)
+        inside = 0 if self._adaptive is None else int(np.count_nonzero(shared == 1.0))
+        return 2 * inside - shared.size, [shared] * len(squares)
 
     def _lattice_noise(self) -> tuple[float, Fraction, float]:
         """Return the lattice's step, the noise in steps, and the distance of a draw; kept until the clip changes."""
@@ -435,10 +434,11 @@ def _checked_clips(clip: float | Sequence[float]) -> list[float]:
 
 def _shrink(squares: Reals, clip: float) -> Reals:
     """Return factors of at most min(1, clip/norm), from upper bounds of squared norms."""
-    norms = np.sqrt(squares) * _UP
-    if not np.isfinite(norms).all():
+    norms = np.sqrt(squares)
+    if not norms.max(initial=0.0) < math.inf:  # NaN included
         raise ValueError("gradients must be finite, and their norms below 1e150")
-    return np.where(norms > clip, clip * _DOWN / np.maximum(norms, clip), 1.0)
+    # A norm is too small by a rounding at most, and so is the quotient; the factor is twenty times below.
+    return np.minimum(1.0, clip * _DOWN / np.maximum(norms, clip * _DOWN * _DOWN))
 
 
 def _count_multiplier(adaptive: AdaptiveClip | None, multiplier: float, expected: float) -> float | None:
