@@ -89,7 +89,7 @@ class AdditiveMechanism(ABC):
         Parameters
         ----------
         records
-            Real numbers of shape (n, *shape): one record a row, n >= 0.
+            Real numbers of shape ``(n, *shape)``: one record a row, n >= 0.
 
         Returns
         -------
@@ -140,7 +140,7 @@ class AdditiveMechanism(ABC):
         Returns
         -------
         ndarray
-            Array of shape (count, *shape).
+            Array of shape ``(count, *shape)``.
         """
         drawn = self._draw(self.parameter, (_at_least(0, "count", count), *self.shape))
         return self._scaled(self.lattice_sum(records) + drawn)

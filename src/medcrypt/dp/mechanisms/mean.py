@@ -94,7 +94,7 @@ class MeanMechanism:
         Parameters
         ----------
         records
-            Real numbers of shape (n, *shape), n >= 0; n >= 1 under "replace_one".
+            Real numbers of shape ``(n, *shape)``, n >= 0; n >= 1 under "replace_one".
 
         Returns
         -------
@@ -121,7 +121,7 @@ class MeanMechanism:
         Returns
         -------
         ndarray of float64
-            Array of shape (count, *shape).
+            Array of shape ``(count, *shape)``.
         """
         values = as_reals(records)
         if values.ndim == 0 or (len(values) == 0 and not self._counts):

@@ -50,8 +50,8 @@ class PerSample:
 
     Parameters
     ----------
-    *gradients
-        For each parameter an array of shape (n, *shape of the parameter).
+    gradients
+        Any number of arrays, one for each parameter: n times its shape.
 
     Raises
     ------
@@ -189,7 +189,7 @@ class Convolution(PerSample):
     output_gradients
         Gradient of the sum of the losses for the output, shape (n, outputs, rows, columns).
     kernel
-        Height and width of the kernel; the weight is of shape (outputs, channels, *kernel).
+        Height and width of the kernel; the weight is of shape ``(outputs, channels, *kernel)``.
     stride, padding
         Of the convolution, equal in both directions; the padding is with zeros.
     bias
