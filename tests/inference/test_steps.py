@@ -101,6 +101,28 @@ def test_relu_keeps_what_is_positive(truncate):
     assert np.array_equal(scores(layers, x), expected)
 
 
+@pytest.mark.parametrize("limit", [2.0**-BASE, 0.1, 6, 7.9990234375, 8, 100])
+@pytest.mark.parametrize("truncate", [False, True])
+@pytest.mark.parametrize("clip", [8, 2**12])
+def test_relu_with_a_limit_stops_there(truncate, limit, clip):
+    units = np.arange(-3, 4) * 2.0**-BASE
+    x = np.concatenate([np.linspace(-clip, clip, 23), units, limit + units, limit - units])
+    x = np.clip(x, -clip, clip)[:, None]
+    w, b = np.array([[0.75]]), np.array([2.0**-20])
+    layers = [Dense(w, b), ReLU(limit)] if truncate else [ReLU(limit)]
+    expected = twins(x, lambda n: (n.dense(w, b) if truncate else n).relu(limit))
+    assert np.array_equal(scores(layers, x, clip=clip), expected)
+
+
+def test_a_limit_keeps_a_deep_network_within_capacity():
+    w = np.ones((4, 4))
+    deep = [Dense(w), ReLU(4)] * 30
+    x = generator(13).uniform(-8, 8, (3, 4))
+    scores(deep, x)
+    with pytest.raises(CapacityError):
+        scores([Dense(w), ReLU()] * 30, x)
+
+
 def test_a_division_rounds_to_the_nearest_and_ties_upwards():
     units = 2.0**-BASE
     x = np.arange(-6, 7)[:, None] * units
@@ -108,13 +130,16 @@ def test_a_division_rounds_to_the_nearest_and_ties_upwards():
     assert np.array_equal(outputs.ravel() / units, np.floor(np.arange(-6, 7) / 2 + 0.5))
 
 
-@pytest.mark.parametrize(("size", "stride"), [(1, 1), (2, 2), (2, 1), (3, 3), (3, 1)])
-def test_max_pool_finds_the_largest_of_each_window(size, stride):
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"),
+    [(1, 1, 0), (2, 2, 0), (2, 1, 1), (3, 3, 1), (3, 1, 0), (3, 2, 1), (4, 2, 2)],
+)
+def test_max_pool_finds_the_largest_of_each_window(size, stride, padding):
     x = generator(5).uniform(-8, 8, (2, 2, 6, 5))
     x[0, 0, :3] = 8.0
     x[0, 1, :3] = -8.0
-    expected = twins(x, lambda n: n.max_pool(size, stride))
-    assert np.array_equal(scores([MaxPool(size, stride)], x), expected)
+    expected = twins(x, lambda n: n.max_pool(size, stride, padding))
+    assert np.array_equal(scores([MaxPool(size, stride, padding)], x), expected)
 
 
 @pytest.mark.parametrize(("size", "stride"), [(2, 2), (4, 1), (3, 2)])
@@ -270,6 +295,10 @@ def test_layers_that_do_not_fit_are_refused(layers, shape):
         lambda: Conv2d(np.ones((2, 1, 2, 2)), padding=-1),
         lambda: Conv2d(np.ones((2, 1, 2, 2)), [1.0]),
         lambda: MaxPool(0),
+        lambda: ReLU(0),
+        lambda: ReLU(np.nan),
+        lambda: MaxPool(3, padding=2),
+        lambda: MaxPool(3, padding=-1),
         lambda: AvgPool(2, 0),
         lambda: BatchNorm([0.0], [-1.0]),
         lambda: BatchNorm([0.0], [1.0, 2.0]),

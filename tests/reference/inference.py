@@ -93,13 +93,22 @@ class Network:
             if 0 <= top + i < len(plane) and 0 <= left + j < len(plane[0])
         )
 
-    def relu(self) -> "Network":
-        """max(x, 0)."""
+    def relu(self, limit: float = math.inf) -> "Network":
+        """min(max(x, 0), limit)."""
         self.numbers = _mapped(self.numbers, lambda n: max(n, 0))
-        return self.divided()
+        self.divided()
+        if limit < math.inf:
+            most = to_integer(limit, self.base)
+            self.numbers = _mapped(self.numbers, lambda n: min(n, most))
+        return self
 
-    def max_pool(self, size: int, stride: int) -> "Network":
-        """The largest of each window."""
+    def max_pool(self, size: int, stride: int, padding: int = 0) -> "Network":
+        """The largest of each window, within the image."""
+        smallest = min(min(min(row) for row in plane) for plane in self.numbers)
+        for plane in self.numbers:
+            plane[:] = [[smallest] * padding + row + [smallest] * padding for row in plane]
+            empty = [[smallest] * len(plane[0])] * padding
+            plane[:] = [*empty, *plane, *empty]
         self.numbers = [self._pooled(plane, size, stride, max) for plane in self.numbers]
         return self
 

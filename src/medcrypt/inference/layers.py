@@ -295,11 +295,28 @@ def _fitting(step: steps.Convolution | steps.SumPool | steps.MaxPool) -> None:
 
 
 class ReLU:
-    """max(x, 0)."""
+    """max(x, 0), or min(max(x, 0), limit).
+
+    A limit keeps the proven magnitudes of a deep network from growing with every layer, which otherwise ends in a
+    `CapacityError`; train with the same one (a "ReLU6" has the limit 6).
+
+    Parameters
+    ----------
+    limit : float, optional
+        Positive.
+    """
+
+    def __init__(self, limit: float | None = None) -> None:
+        if limit is not None and not 0 < limit < 2**24:
+            raise ValueError("a limit is positive")
+        self.limit = None if limit is None else float(limit)
 
     def lower(self, values: Values, lowering: Lowering) -> Values:
         """Add a sign, a division where one is due, and a selection; see `Layer`."""
         shift = lowering.excess(values)
+        limit = 0 if self.limit is None else int(to_fixed(np.array(self.limit), lowering.fraction))
+        if limit << shift >= values.bound:
+            limit = 0  # nothing can reach it
         lowering.add(
             steps.Rectify(
                 layer=lowering.label,
@@ -307,9 +324,11 @@ class ReLU:
                 bits=values.bits,
                 shift=shift,
                 probable=lowering.probable,
+                limit=limit,
             )
         )
-        return lowering.divided(values, shift)
+        outputs = lowering.divided(values, shift)
+        return Values(outputs.shape, outputs.fraction, limit + int(lowering.probable)) if limit else outputs
 
 
 class AvgPool:
@@ -368,13 +387,18 @@ class MaxPool:
         Height and width of a window.
     stride : int or tuple of two int, optional
         By default the kernel.
+    padding : int or tuple of two int
+        How far windows reach beyond the image: at most half their size.
     """
 
-    def __init__(self, kernel: Pair, stride: Pair | None = None) -> None:
+    def __init__(self, kernel: Pair, stride: Pair | None = None, padding: Pair = 0) -> None:
         self.kernel = _pair(kernel)
         self.stride = self.kernel if stride is None else _pair(stride)
-        if min(self.kernel) < 1 or min(self.stride) < 1:
-            raise ValueError("kernels and strides are positive")
+        self.padding = _pair(padding)
+        if min(self.kernel) < 1 or min(self.stride) < 1 or min(self.padding) < 0:
+            raise ValueError("kernels and strides are positive, and padding is not negative")
+        if any(2 * around > size for around, size in zip(self.padding, self.kernel, strict=True)):
+            raise ValueError("padding is at most half the kernel")
 
     def lower(self, values: Values, lowering: Lowering) -> Values:
         """Add a knock-out for each window; see `Layer`."""
@@ -385,6 +409,7 @@ class MaxPool:
             bits=values.bits,
             kernel=self.kernel,
             stride=self.stride,
+            padding=self.padding,
         )
         _fitting(step)
         lowering.add(step)

@@ -124,7 +124,20 @@ class Knockout(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class MaxPool(Knockout, Windows):
-    """The largest number of every window; no padding."""
+    """The largest number of every window; around the image lies the smallest number that there can be.
+
+    Every window has a place in the image, so no result is from outside.
+    """
+
+    def check(self) -> None:
+        super().check()
+        if any(2 * around > size for around, size in zip(self.padding, self.kernel, strict=True)):
+            raise ValueError(f"MaxPool: {self.padding} around windows of {self.kernel}")
+
+    @property
+    def smallest(self) -> int:
+        """No input is smaller."""
+        return 1 - (1 << self.bits)
 
     @property
     def entrants(self) -> int:
@@ -135,12 +148,13 @@ class MaxPool(Knockout, Windows):
         return math.prod(self.output_shape)
 
     def plain(self, x: Array, weights: Weights) -> Array:
-        largest: Array = self.windows(x).max((4, 5))
+        largest: Array = self.windows(x, self.smallest).max((4, 5))
         return largest
 
     def run(
         self, server: Server, x: Words, weights: Weights, fixed: Material, material: Material
     ) -> Exchange[Words]:
-        views = np.moveaxis(self.windows(x).reshape(len(x), *self.output_shape, self.entrants), -1, 0)
+        views = self.windows(x, self.smallest if server.party == 0 else 0)
+        views = np.moveaxis(views.reshape(len(x), *self.output_shape, self.entrants), -1, 0)
         winners = yield from self.knock_out(server, views.reshape(1, self.entrants, -1), material)
         return winners.reshape(len(x), *self.output_shape)

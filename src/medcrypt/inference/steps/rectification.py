@@ -51,8 +51,13 @@ class Opened(Step):
 
     @property
     def domain(self) -> int:
-        """Bits of the opening; a division wants |x| < 2^(n-3)."""
-        return domain(max(self.bits, self.shift), 2 if self.shift and not self.probable else 0)
+        """Bits of the opening."""
+        return domain(max(self.bits, self.shift), self.spare)
+
+    @property
+    def spare(self) -> int:
+        """Bits of the opening that inputs leave free: an exact division wants |x| < 2^(n-3)."""
+        return 2 if self.shift and not self.probable else 0
 
     @property
     def division(self) -> Division | None:
@@ -118,9 +123,35 @@ class Divide(Opened):
 
 @dataclass(frozen=True, kw_only=True)
 class Rectify(Opened):
-    """max(x, 0), divided by 2^shift: the sign and the division from one opening, then a selection."""
+    """max(x, 0), divided by 2^shift: the sign and the division from one opening, then a selection.
 
+    With a limit it is min(y, limit) of that: y [x >= 0] - (y - limit) [x >= limit 2^shift]. The second sign is that of
+    x - limit 2^shift under the same mask, so it takes the same key, evaluated at another public place.
+
+    Parameters
+    ----------
+    limit : int
+        Positive, and limit 2^shift < 2^bits; 0 for none.
+    """
+
+    limit: int = 0
     rounds: ClassVar[int] = 2
+
+    def check(self) -> None:
+        super().check()
+        if not 0 <= self.limit << self.shift < 1 << self.bits and self.limit:
+            raise ValueError(
+                f"Rectify: no numbers of {self.bits} bits reach {self.limit} after {self.shift} bits less"
+            )
+
+    @property
+    def spare(self) -> int:
+        return max(super().spare, int(self.limit > 0))
+
+    @property
+    def selections(self) -> int:
+        """Bits that a number is selected by."""
+        return 2 if self.limit else 1
 
     @property
     def negative(self) -> Negative:
@@ -128,7 +159,8 @@ class Rectify(Opened):
         return Negative(self.domain)
 
     def plain(self, x: Array, weights: Weights) -> Array:
-        return self.plain_division(x) * (x >= 0)
+        kept = self.plain_division(x) * (x >= 0)
+        return np.minimum(kept, self.limit) if self.limit else kept
 
     def layout(self, batch: int) -> Layout:
         count = batch * self.count
@@ -137,7 +169,7 @@ class Rectify(Opened):
             self.mask.layout(count)
             | nested("negative", self.negative.layout(count))
             | nested("division", division)
-            | nested("select", Select().layout(count))
+            | nested("select", Select().layout(self.selections * count))
         )
 
     def deal(self, dealer: Dealer, batch: int, secret: Material) -> tuple[Material, Material]:
@@ -145,7 +177,7 @@ class Rectify(Opened):
         r, *masks = self.mask.deal(dealer, count)
         negatives = self.negative.deal(dealer, r)
         divisions = self.division.deal(dealer, r) if self.division is not None else ({}, {})
-        selects = Select().deal(dealer, count)
+        selects = Select().deal(dealer, self.selections * count)
         first, second = (
             dict(masks[party])
             | nested("negative", negatives[party])
@@ -157,7 +189,7 @@ class Rectify(Opened):
 
     def sent(self, batch: int) -> int:
         count = batch * self.count
-        return self.mask.sent(count) + Select().sent(count)
+        return self.mask.sent(count) + Select().sent(self.selections * count)
 
     def comparisons(self, batch: int) -> int:
         return batch * self.count * (1 if self.division is None else 2)
@@ -166,9 +198,22 @@ class Rectify(Opened):
         self, server: Server, x: Words, weights: Weights, fixed: Material, material: Material
     ) -> Exchange[Words]:
         opened = yield from self.mask.run(x.ravel(), material)
-        kept = self.negative.evaluate(server, opened, part("negative", material)) + np.uint64(
-            1 - server.party
-        )
         numbers = self.divided(server, x.ravel(), opened, material)
-        chosen = yield from Select().run(server, numbers[None], kept, part("select", material))
-        return chosen.reshape(x.shape)
+        bits = self.not_negative(server, opened, material)
+        if self.limit:
+            level = np.array(-(self.limit << self.shift) % 2**64, np.uint64)
+            above = self.not_negative(server, opened + level, material)
+            excess = numbers - np.uint64(self.limit if server.party == 0 else 0)
+            numbers, bits = np.concatenate([numbers, excess]), np.concatenate([bits, above])
+        chosen = yield from Select().run(server, numbers[None], bits, part("select", material))
+        if not self.limit:
+            return chosen.reshape(x.shape)
+        whole, excess = chosen.reshape(2, *x.shape)
+        limited: Words = whole - excess
+        return limited
+
+    def not_negative(self, server: Server, opened: Words, material: Material) -> Words:
+        """Return shares of [x >= 0], of which the lowest bit counts, for an opened number x + r."""
+        kept = np.uint64(2**self.domain - 1)
+        bits = self.negative.evaluate(server, opened & kept, part("negative", material))
+        return bits + np.uint64(1 - server.party)

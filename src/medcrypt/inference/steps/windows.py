@@ -14,7 +14,7 @@ __all__ = ["Convolution", "SumPool", "Windows"]
 
 @dataclass(frozen=True, kw_only=True)
 class Windows(Step):
-    """Something on windows of images of shape (channels, height, width), with zeros around them.
+    """Something on windows of images of shape (channels, height, width), with zeros, or another number, around them.
 
     Parameters
     ----------
@@ -55,10 +55,19 @@ class Windows(Step):
     def output_shape(self) -> tuple[int, ...]:
         return (self.shape[0], *self.places)
 
-    def windows(self, x: Array) -> Array:
-        """Return a view of shape (batch, channels, down, across, kernel height, kernel width)."""
-        around = [(0, 0), (0, 0), *((size, size) for size in self.padding)]
-        padded = np.pad(x, around) if any(self.padding) else x
+    def windows(self, x: Array, around: int = 0) -> Array:
+        """Return a view of shape (batch, channels, down, across, kernel height, kernel width).
+
+        Parameters
+        ----------
+        x : ndarray
+            Numbers or shares.
+        around : int
+            What is around the image: zeros, or this number modulo 2^64.
+        """
+        widths = [(0, 0), (0, 0), *((size, size) for size in self.padding)]
+        filling = np.array(around % 2**64, np.uint64).astype(x.dtype)
+        padded = np.pad(x, widths, constant_values=filling) if any(self.padding) else x
         views = np.lib.stride_tricks.sliding_window_view(padded, self.kernel, (2, 3))
         return views[:, :, :: self.stride[0], :: self.stride[1]]
 
