@@ -379,3 +379,15 @@ def test_sampling_under_replace_one_is_refused_with_the_reason():
     assert acc.epsilon(1e-5) == dp.Accountant().compose(dp.Laplace(3.0)).compose(dp.Gaussian(2.0)).epsilon(
         1e-5
     )
+
+
+def test_an_epsilon_after_every_step_is_that_of_a_fresh_accountant():
+    running, step = sampled(1.0, 0.01, 1000), dp.PoissonSampled(0.01, dp.Gaussian(1.0))
+    for steps in range(1000, 1700):
+        low, high = running.epsilon_bounds(1e-5)
+        assert high - low <= 1e-9
+        if steps % 100 == 0:
+            fresh = sampled(1.0, 0.01, steps).epsilon_bounds(1e-5)
+            assert low <= fresh[1]
+            assert high >= fresh[0]
+        running.compose(step)

@@ -30,6 +30,7 @@ from medcrypt.dp.tradeoff import chained_epsilon, least_type_two_error, of_a_gro
 
 __all__ = ["Accountant"]
 
+_BY_RENYI = (ZeroConcentratedDP, RenyiCurve, SampledWithoutReplacement)
 _LEAST_LOG_DELTA = -750.0  # below the least positive double
 
 

@@ -69,7 +69,8 @@ class Composition:
         self._reveals = any(isinstance(loss, DiscreteLoss) and loss.infinity > 0.0 for loss in self._losses)
         self._placed: tuple[Line, tuple[int, ...], float] | None = None
         self._traced: tuple[_Curve, tuple[int, ...]] | None = None
-        self._last = 0.0
+        # The last epsilon, and by how much it was above the one before.
+        self._last = self._growth = 0.0
         self._checked: tuple[object, float, float, tuple[list[float], list[float]]] | None = None
 
     def run(self, counts: Sequence[int]) -> None:
@@ -259,8 +260,10 @@ class Composition:
             serves = all(old <= new <= _KEPT * old for old, new in zip(counts, self._counts, strict=True))
             if serves and placed_for == log_delta:
                 line.weigh(self._terms(line.terms.reach))
-                low, self._last = _inverted(line, log_delta, 0.0, self._last)
-                return low, self._last
+                guess = self._last + self._growth
+                low, high = _inverted(line, log_delta, 0.0, guess if guess > 0.0 else self._last)
+                self._growth, self._last = high - self._last, high
+                return low, high
         reach = self._reach(log_delta)
         fresh, saddle = self._line(reach, lambda survey: survey.saddle_at_delta(log_delta), work)
         low, high = _inverted(fresh, log_delta, 0.0, max(saddle.epsilon, 0.0))
@@ -268,7 +271,8 @@ class Composition:
             fresh, _ = self._line(reach, _better(high, log_delta), work)
             low, high = _inverted(fresh, log_delta, 0.0, high)
         if math.isfinite(high) and isinstance(fresh, Line):
-            self._placed, self._last = (fresh, self._counts, log_delta), high
+            self._placed = fresh, self._counts, log_delta
+            self._last, self._growth = high, 0.0
         return low, high
 
     @np.errstate(all="ignore")
@@ -407,10 +411,11 @@ def _inverted(curve: _Curve, log_delta: float, floor: float, start: float) -> Bo
     under, over = curve.bounds(middle)
     if not (slope < 0.0 and math.isfinite(slope)):
         slope = -1.0
+    left, right = (log_delta - under) / -slope, (over - log_delta) / -slope
     above = log_delta + 2.0 * _U * abs(log_delta)
     return (
-        _step_out(curve, middle, (log_delta - under) / -slope, lambda b: b[0] >= above, -1.0, floor),
-        _step_out(curve, middle, (over - log_delta) / -slope, lambda b: b[1] <= goal, 1.0, floor),
+        _step_out(curve, middle, left, lambda b: b[0] >= above, -1.0, floor),
+        _step_out(curve, middle, right, lambda b: b[1] <= goal, 1.0, floor),
     )
 
 
@@ -444,7 +449,8 @@ def _root(curve: _Curve, log_delta: float, start: float) -> tuple[float, float]:
         proposal = value - (found - log_delta) / slope if math.isfinite(found) and slope < 0.0 else math.nan
         if not low <= proposal <= high or not math.isfinite(proposal):
             proposal = 0.5 * (low + high) if math.isfinite(high) else 2.0 * value + 1e-9
-        if abs(proposal - value) <= 1e-13 * value or (high - low) <= 1e-15 * low:
+        # Newton's next error is about the square of this step; the certified evaluations come afterwards.
+        if abs(proposal - value) <= 1e-7 * value or (high - low) <= 1e-15 * low:
             return proposal, slope
         value = proposal
     return value, slope

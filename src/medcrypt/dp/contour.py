@@ -12,6 +12,7 @@ term, and proven in docs/explanation/accountant-proof.md.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +35,7 @@ _NODES = 1 << 15  # of a line
 WORK = 1e8  # nodes times losses of a line: about a tenth of a second
 
 
-@dataclass(frozen=True)
-class Charges:
+class Charges(NamedTuple):
     """Everything that may separate the computed sum from delta; each term >= 0, relative to exp(K(c) - c eps).
 
     ``aliases_below`` and ``aliases_above`` make the sum too large; ``outputs`` (mass that was left out or is at
