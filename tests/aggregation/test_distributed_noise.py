@@ -34,7 +34,9 @@ def contributed(plan, update, **arguments):
 def test_the_opened_sum_carries_the_planned_variance(law, unit):
     """Within 2 %: seven standard deviations of the estimate from 2^18 coordinates, a false alarm below 1e-11."""
     patient = {"patient_clip": 0.25} if unit == "patient" else {}
-    plan = plan_with(law(noise_multiplier=1.5, unit=unit, **patient), shapes={"w": (1 << 18,)}, bits=14)
+    plan = plan_with(
+        law(noise_multiplier=1.5, unit=unit, colluders=0, **patient), shapes={"w": (1 << 18,)}, bits=14
+    )
     noise = plan.noise
     total = aggregation.add_integers(plan, contributed(plan, {"w": np.zeros(1 << 18)}))
     sigma = 1.5 * noise._sensitivity(plan)
@@ -58,7 +60,7 @@ def test_sums_come_back_with_noise_of_the_stated_size(law, rotation):
     plan = plan_with(
         law(noise_multiplier=0.05, unit="hospital", rotation=rotation),
         shapes={"b": (30,), "w": (10, 20)},
-        bits=24,
+        bits=20,
         l2_clip=4.0,
     )
     updates = [{"b": rng.uniform(-0.2, 0.2, 30), "w": rng.uniform(-0.2, 0.2, (10, 20))} for _ in range(4)]
@@ -160,7 +162,8 @@ def test_the_skellam_bound_is_above_the_exact_divergence(variance, sensitivity):
 @pytest.mark.parametrize("law", LAWS)
 def test_the_stated_epsilon_is_above_the_exact_one(law):
     """One coordinate, all shares honest: the hockey-stick divergence of the summed noise, by definition."""
-    plan = plan_with(law(noise_multiplier=1.0, unit="hospital", rotation=False), shapes={"w": ()}, bits=4)
+    law_of_all = law(noise_multiplier=1.0, unit="hospital", rotation=False, colluders=0)
+    plan = plan_with(law_of_all, shapes={"w": ()}, bits=4)
     noise, delta = plan.noise, 1e-4
     bound = plan.privacy(delta)
     share, shift = noise._share(plan), math.floor(noise._sensitivity(plan))
@@ -232,11 +235,43 @@ def test_slots_hold_every_draw_but_with_the_stated_probability(law):
         ({"unit": "patient"}, "patient_clip"),
         ({"patient_clip": 1.0}, "patient_clip"),
         ({"colluders": -1}, "colluders"),
+        ({"noise_multiplier": 1e-165}, "at least 1e-06"),
+        ({"weight_noise_multiplier": 1e-9}, "at least 1e-06"),
     ],
 )
 def test_noise_that_says_too_little_or_nonsense_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         SkellamNoise(**({"noise_multiplier": 1.0, "unit": "hospital"} | change))
+
+
+def test_a_participant_counts_as_a_colluder_by_default():
+    """Every client knows its own share and sees the sum."""
+    by_default = SkellamNoise(noise_multiplier=2.0, unit="hospital")
+    assert by_default.colluders == 1
+    outside = dataclasses.replace(by_default, colluders=0)
+    assert by_default._share(plan_with(by_default)) > outside._share(plan_with(outside))
+    for wrong in (True, 1.0):
+        with pytest.raises(TypeError, match="colluders"):
+            SkellamNoise(noise_multiplier=1.0, unit="hospital", colluders=wrong)
+    with pytest.raises(TypeError, match="noise_multiplier"):
+        SkellamNoise(noise_multiplier=True, unit="hospital")
+
+
+def test_saturating_weighted_means_is_refused_where_there_is_noise():
+    """The clip of a mean moves with the weight: it is no fixed projection of the contribution."""
+    noise = SkellamNoise(noise_multiplier=1.0, unit="patient", patient_clip=0.1, weight_noise_multiplier=1.0)
+    plan = plan_with(noise, weighted=True, max_weight=9, l2_clip=9.0)
+    with pytest.raises(ValueError, match="clip before"):
+        aggregation.quantise(plan, {"w": np.full(50, 2.0)}, 3, saturate=True)
+    assert aggregation.quantise(plan, {"w": np.zeros(50)}, 3).shape == (plan.dimension,)
+
+
+def test_the_bound_of_rounding_leaves_room_for_the_check_of_large_vectors():
+    """The check errs to the safe side by (d + 2) 2^-53; a vector as long as proven must pass all the same."""
+    noise = SkellamNoise(noise_multiplier=1.0, unit="hospital", rotation=False)
+    plan = plan_with(noise, shapes={"w": (1 << 22,)}, bits=16)
+    proven = noise._length(plan) ** 2 + plan.size / 4 + noise._length(plan) + math.sqrt(plan.size) / 2
+    assert noise._rounded_length(plan) ** 2 * (1 - 2.0**-48) >= proven * (1 + (plan.size + 2) * 2.0**-53)
 
 
 def test_noise_needs_a_unit():
@@ -251,8 +286,9 @@ def test_noise_needs_a_unit():
         ({"colluders": 4}, {}, "threshold must exceed colluders"),
         ({}, {"weighted": True, "max_weight": 5}, "weight_noise_multiplier"),
         ({"weight_noise_multiplier": 1.0}, {}, "weight_noise_multiplier"),
-        ({}, {"colluders": 1, "threshold": 3}, "at least the plan's colluders"),
+        ({"colluders": 0}, {"colluders": 1, "threshold": 3}, "at least the plan's colluders"),
         ({}, {"bits": 52, "l2_clip": 1e3, "clip": 1.0}, "bits"),
+        ({}, {"bits": 24}, "fewer bits, or DiscreteGaussianNoise"),
     ],
 )
 def test_plans_that_the_noise_does_not_fit_are_refused(noise, changes, message):
@@ -267,7 +303,7 @@ def test_every_parameter_is_part_of_the_plan_hash():
         SkellamNoise(noise_multiplier=2.0, unit="hospital"),
         SkellamNoise(noise_multiplier=1.0, unit="patient", patient_clip=1.0),
         SkellamNoise(noise_multiplier=1.0, unit="patient", patient_clip=2.0),
-        SkellamNoise(noise_multiplier=1.0, unit="hospital", colluders=1),
+        SkellamNoise(noise_multiplier=1.0, unit="hospital", colluders=2),
         SkellamNoise(noise_multiplier=1.0, unit="hospital", rotation=False),
         DiscreteGaussianNoise(noise_multiplier=1.0, unit="hospital"),
     ]

@@ -179,6 +179,7 @@ def test_a_parameter_too_large_for_int64_is_refused_before_drawing(draw, monkeyp
 def test_a_vanishing_parameter_draws_zeros(draw):
     assert not draw(1e-12, 1000).any()
     assert not draw(1e-300, 1000).any()
+    assert not draw(Fraction(1, 10**400), 1000).any()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -109,6 +109,10 @@ def test_output_arrays_of_any_layout_are_filled():
     for bad in (np.empty(3), np.empty(3, np.uint64), np.empty(3, ">i8"), [0]):
         with pytest.raises(TypeError, match="int64"):
             drawn(out=bad)
+    for strides, shape in (((0,), (5,)), ((8, 8), (3, 3)), ((16, 8), (2, 3))):
+        overlapping = np.lib.stride_tricks.as_strided(np.zeros(20, np.int64), shape, strides)
+        with pytest.raises(ValueError, match="twice"):
+            drawn(out=overlapping)
     plain.flags.writeable = False
     with pytest.raises(ValueError, match="writable"):
         drawn(out=plain)

@@ -36,7 +36,12 @@ OVERFLOW = 2.0**-40
 """Probability, over all clients and coordinates of a round, that noise leaves its slot; charged to delta."""
 
 _ROUNDING_SLACK = 1.0 + 2.0**-30  # for the floating-point operations between clipping and rounding
+_PATIENT_SLACK = (
+    2.0**-45
+)  # the same of a patient's move, in units of the whole contribution, which is what is rounded
 _LARGEST_STEPS = 2.0**50  # of a contribution's length: beyond, float64 no longer holds every integer
+_LEAST_MULTIPLIER = 1e-6
+_MOST_ATTEMPTS = 1000
 
 Unit = Literal["hospital", "patient"]
 
@@ -49,18 +54,17 @@ class _DistributedNoise(abc.ABC):
     unit: Unit
     patient_clip: float | None = None
     weight_noise_multiplier: float | None = None
-    colluders: int = 0
+    colluders: int = 1
     rotation: bool = True
 
     _CODE: ClassVar[bytes]
+    _LARGEST: ClassVar[float]  # of the law's parameter
 
     def __post_init__(self) -> None:
         if self.unit not in ("hospital", "patient"):
             raise ValueError("unit must be 'hospital' or 'patient': whose presence the noise hides")
         for name in ("noise_multiplier", "patient_clip", "weight_noise_multiplier"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be positive and finite")
+            _check_number(name, getattr(self, name))
         if self.noise_multiplier is None:
             raise TypeError("noise_multiplier must be a number")
         if (self.unit == "patient") != (self.patient_clip is not None):
@@ -163,6 +167,11 @@ class _DistributedNoise(abc.ABC):
             raise ValueError("weight_noise_multiplier is for weighted plans, and they need it")
         if self._length(plan) > _LARGEST_STEPS:
             raise ValueError("l2_clip is more than 2^50 steps: use fewer bits")
+        if max(self._shares(plan)) > self._LARGEST:
+            raise ValueError(
+                f"a share of {type(self).__name__} would be too large to draw: use fewer bits"
+                + (", or DiscreteGaussianNoise" if isinstance(self, SkellamNoise) else "")
+            )
 
     def _honest(self, plan: Plan) -> int:
         """h: shares of noise that are in every opened sum and that no colluder knows."""
@@ -187,7 +196,7 @@ class _DistributedNoise(abc.ABC):
         """
         if self.unit == "hospital":
             return self._rounded_length(plan)
-        moved = (self.patient_clip or 0.0) / plan.step * _ROUNDING_SLACK
+        moved = (self.patient_clip or 0.0) / plan.step * _ROUNDING_SLACK + self._length(plan) * _PATIENT_SLACK
         return moved + math.sqrt(self.dimension(plan))
 
     def _weight_sensitivity(self, plan: Plan) -> float:
@@ -197,7 +206,9 @@ class _DistributedNoise(abc.ABC):
         """L2 norm that a rounded contribution may have (Kairouz et al. 2021, Proposition 22 with beta = e^-1/2)."""
         length, d = self._length(plan) * _ROUNDING_SLACK, self.dimension(plan)
         root = math.sqrt(d)
-        return math.sqrt(min((length + root) ** 2, length**2 + d / 4 + length + root / 2)) * _ROUNDING_SLACK
+        square = min((length + root) ** 2, length**2 + d / 4 + length + root / 2)
+        # `is_within` errs to the safe side by (d + 2) 2^-53 and 2^-48: what it lets pass must not be less than proven.
+        return math.sqrt(square * (1.0 + (d + 4) * 2.0**-52 + 2.0**-46))
 
     def _rounded(self, plan: Plan, steps: Reals) -> Integers:
         """Round up or down so that the mean is right; for hospitals again until the norm is within its bound.
@@ -205,11 +216,11 @@ class _DistributedNoise(abc.ABC):
         An attempt stays within the bound with probability 0.39 at least. How many there are depends on the fractions
         of the vector, and is not constant time.
         """
-        rounded = dp.noise.round_stochastically(steps)
-        if self.unit == "hospital":
-            while not is_within(rounded, self._rounded_length(plan)):
-                rounded = dp.noise.round_stochastically(steps)
-        return rounded
+        for _ in range(_MOST_ATTEMPTS):
+            rounded = dp.noise.round_stochastically(steps)
+            if self.unit == "patient" or is_within(rounded, self._rounded_length(plan)):
+                return rounded
+        raise RuntimeError("rounding did not come within its bound, which has a probability below 2^-700")
 
     def _deviation(self, plan: Plan) -> float:
         """Return the standard deviation of one client's share."""
@@ -265,13 +276,15 @@ class SkellamNoise(_DistributedNoise):
     unit
         Whose presence is hidden: a whole "hospital", or one "patient" of it.
     patient_clip
-        For patients: how far, in L2 norm and in the unit of the data, one patient moves a contribution w x. Ensured
-        by the caller, who clips each patient's part (`medcrypt.dp.sgd`); the library cannot see it.
+        For patients: how far, in L2 norm and in the unit of the data, one patient moves a contribution w x, with the
+        arrays as they are passed (float32 ones are rounded already). Ensured by the caller, who clips each patient's
+        part (`medcrypt.dp.sgd`); the library cannot see it.
     weight_noise_multiplier
         For weighted plans: the same for the sum of the weights, whose sensitivity is `max_weight` for hospitals and 1
         for patients.
     colluders
-        How many clients may pool what they know of their own noise. At least `Plan.colluders`.
+        How many clients may pool what they know of their own noise, at least `Plan.colluders`. One by default: every
+        client knows its own share and sees the sum, so 0 counts only for those outside.
     rotation
         Rotate every contribution (randomised Hadamard, from the plan hash), which evens out its coordinates.
 
@@ -290,6 +303,7 @@ class SkellamNoise(_DistributedNoise):
     """
 
     _CODE = b"MCSK"
+    _LARGEST = 2.0**34  # above it, a draw is the sum of more than sixteen
 
     def _parameter(self, deviation: float) -> float:
         return math.nextafter(deviation * deviation, math.inf)
@@ -338,6 +352,7 @@ class DiscreteGaussianNoise(_DistributedNoise):
     """
 
     _CODE = b"MCDG"
+    _LARGEST = dp.noise.LARGEST_SCALE
 
     def _parameter(self, deviation: float) -> float:
         # The bound for sums is proven from 1/2 on; more noise costs nothing.
@@ -355,6 +370,17 @@ class DiscreteGaussianNoise(_DistributedNoise):
 
     def _law_distance(self, parameter: float) -> float:
         return dp.noise.distance("discrete_gaussian", parameter)
+
+
+def _check_number(name: str, value: object) -> None:
+    """Refuse what is no positive number, or so small that it is surely a mistake."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    least = _LEAST_MULTIPLIER if name.endswith("multiplier") else 0.0
+    if not (math.isfinite(value) and value > 0 and value >= least):
+        raise ValueError(f"{name} must be positive and finite, a multiplier at least {_LEAST_MULTIPLIER}")
 
 
 def _charged(epsilon_of: Callable[[float], float], delta: float, distance: float) -> float:

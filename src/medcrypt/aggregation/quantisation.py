@@ -37,7 +37,8 @@ def quantise(
     weight
         The client's weight, from 1 to `plan.max_weight`; None where the plan is not weighted.
     saturate
-        Move values beyond the clip onto it in place of refusing them. NaN and infinities are always refused.
+        Move values beyond the clip onto it in place of refusing them. NaN and infinities are always refused, and
+        saturation is where a weighted plan has noise.
 
     Returns
     -------
@@ -59,6 +60,9 @@ def quantise(
     array([   2,  254, -128,    0])
     """
     factor = _weight(plan, weight)
+    if saturate and plan.weighted and plan.noise is not None:
+        # The clip moves with the weight: one patient more would move every saturated value of w x as well.
+        raise ValueError("saturating weighted means would void the sensitivity of the noise: clip before")
     reals = _flat(plan, update, saturate)
     if plan.noise is not None:
         return plan.noise.contribution(plan, reals, factor)

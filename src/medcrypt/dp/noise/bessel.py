@@ -21,6 +21,7 @@ LARGEST_VARIANCE = 2.0**40
 
 _WHOLE_VARIANCE = 1 << 30  # above it, a draw is the sum of equal parts: closed under sums
 _LARGEST_TABLE = 8  # standard deviation up to which the table is scanned as it is
+_VANISHING = Fraction(1, 1 << 220)  # below it, all but this much of the distribution is at 0
 _DEPTH = 440  # the recurrence starts where the weights are below 2^-440 of all
 _START_BITS = 320
 _MOST_COEFFICIENTS = 9
@@ -110,6 +111,8 @@ def skellam(
 @lru_cache(maxsize=64)
 def skellam_sampler(variance: Fraction) -> Sampler:
     """Return the sampler of a variance up to 2^30."""
+    if variance < _VANISHING:
+        return TableSampler(Cells([1]))
     sigma, low_bits = math.sqrt(variance), 0
     while sigma > _LARGEST_TABLE << low_bits:
         low_bits += 1

@@ -111,7 +111,8 @@ def generator_advantage(draws: int) -> float:
     Parameters
     ----------
     draws
-        Values drawn, at three words of 64 bits and at most two trials each.
+        Values drawn, at three words of 64 bits and at most two trials each. A Skellam value of a variance above
+        2^30 counts as variance / 2^30 of them.
 
     Returns
     -------

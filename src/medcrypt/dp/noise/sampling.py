@@ -125,9 +125,22 @@ def _checked(out: object, size: Size) -> Integers:
         raise TypeError("out must be an array of int64")
     if not out.flags.writeable:
         raise ValueError("out must be writable")
+    if _overlaps(out):
+        raise ValueError("out must not hold an element twice: its draws would be equal")
     if size is not None and shape_of(size) != out.shape:
         raise ValueError(f"out has the shape {out.shape}, and the size is {size}")
     return out
+
+
+def _overlaps(out: Integers) -> bool:
+    """Tell whether two elements may lie in one place; arrays that interleave without it count as well."""
+    reach = out.itemsize
+    for stride, length in sorted((abs(stride), n) for stride, n in zip(out.strides, out.shape, strict=True)):
+        if length > 1:
+            if stride < reach:
+                return True
+            reach += stride * (length - 1)
+    return False
 
 
 def _fill(sampler: Sampler, out: Integers, generator: Generator) -> None:

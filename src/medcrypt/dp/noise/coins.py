@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from numbers import Rational, Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,7 @@ _Reals = NDArray[np.float64]
 _MARGIN = 2.0**-44
 _WORD = 2.0**64
 _LARGEST_ROUNDED = 2.0**62
+_DOUBLE = 8  # bytes
 
 
 def bernoulli(
@@ -52,11 +54,12 @@ def bernoulli(
     >>> dp.noise.bernoulli(1.0, 3).tolist()
     [True, True, True]
     """
-    if isinstance(probability, bool) or not isinstance(probability, (int, float, Fraction)):
+    if isinstance(probability, bool) or not isinstance(probability, Real):
         raise TypeError(f"probability must be a real number, not {type(probability).__name__}")
     if not 0 <= probability <= 1:
         raise ValueError(f"probability must be from 0 to 1, not {probability}")
-    shape, exact = shape_of(size), Fraction(probability)
+    shape = shape_of(size)
+    exact = Fraction(probability) if isinstance(probability, Rational) else Fraction(float(probability))
     if exact == 1:
         return np.ones(shape, dtype=np.bool_)
     words = words_of(generator, math.prod(shape))
@@ -163,6 +166,8 @@ def round_stochastically(values: ArrayLike, *, generator: Generator | None = Non
 
     Raises
     ------
+    TypeError
+        If they are no integers or floats, or wider than 64 bits.
     ValueError
         If a value is not finite.
     OverflowError
@@ -174,7 +179,14 @@ def round_stochastically(values: ArrayLike, *, generator: Generator | None = Non
     >>> dp.noise.round_stochastically([-2.0, 3.0]).tolist()
     [-2, 3]
     """
-    reals = np.asarray(values, dtype=np.float64)
+    given = np.asarray(values)
+    if given.dtype.kind not in "fiu" or given.dtype.itemsize > _DOUBLE:
+        raise TypeError(f"the values must be integers or floats of at most 64 bits, not {given.dtype}")
+    if given.dtype.kind in "iu":
+        if given.size and max(int(given.max()), -int(given.min())) >= int(_LARGEST_ROUNDED):
+            raise OverflowError("the values must be below 2**62")
+        return given.astype(np.int64)
+    reals = given.astype(np.float64, copy=False)
     if not np.isfinite(reals).all():
         raise ValueError("the values must be finite")
     if (np.abs(reals) >= _LARGEST_ROUNDED).any():
