@@ -35,6 +35,7 @@ __all__ = [
     "Recipient",
     "SecretKey",
     "aggregation",
+    "attacks",
     "dp",
     "errors",
     "images",
@@ -43,7 +44,7 @@ __all__ = [
     "paillier",
 ]
 
-_ROOMS = ("aggregation", "dp", "images", "inference", "paillier")
+_ROOMS = ("aggregation", "attacks", "dp", "images", "inference", "paillier")
 
 
 def __getattr__(name: str) -> ModuleType | str:

@@ -1,0 +1,39 @@
+"""What an adversary can do: attacks that run, for tests, studies and teaching.
+
+Against image ciphers whose key does not change with the image (`medcrypt.images.chaotic.schemes`), given an `Oracle`
+that encrypts under a key nobody sees: `shuffle`, `mixing_shuffle`, `bit_shuffle`, `feedback` and `affine` choose
+images and return an `EquivalentKey`, which decrypts without being the key; `xor_mask`, `dna_rules` and `yen_guo_key`
+need a known image or two, `periodic_mask` a part of one. `orbit_period` and `orbit_divergence` show what finite
+precision does to chaos. `chance` says how many pixels a guess gets right.
+"""
+
+from medcrypt.attacks.chosen_plaintext import (
+    EquivalentKey,
+    affine,
+    bit_shuffle,
+    feedback,
+    mixing_shuffle,
+    shuffle,
+)
+from medcrypt.attacks.finite_precision import Period, orbit_divergence, orbit_period
+from medcrypt.attacks.known_plaintext import dna_rules, periodic_mask, xor_mask, yen_guo_key
+from medcrypt.attacks.oracle import Oracle, chance, recovered
+
+__all__ = [
+    "EquivalentKey",
+    "Oracle",
+    "Period",
+    "affine",
+    "bit_shuffle",
+    "chance",
+    "dna_rules",
+    "feedback",
+    "mixing_shuffle",
+    "orbit_divergence",
+    "orbit_period",
+    "periodic_mask",
+    "recovered",
+    "shuffle",
+    "xor_mask",
+    "yen_guo_key",
+]

@@ -1,0 +1,51 @@
+"""What all published schemes have in common: 8-bit greyscale images, keys of real numbers, the logistic map."""
+
+import itertools
+import secrets
+from collections.abc import Iterator
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Grey", "Indices", "Scheme", "grey", "logistic_orbit", "random_real"]
+
+Grey: TypeAlias = NDArray[np.uint8]
+Indices: TypeAlias = NDArray[np.intp]
+
+
+class Scheme(Protocol):
+    """An image cipher under one key. The key is in the object; equal images give equal ciphertexts."""
+
+    def encrypt(self, image: ArrayLike) -> Grey:
+        """Encrypt an 8-bit greyscale image."""
+
+    def decrypt(self, image: ArrayLike) -> Grey:
+        """Decrypt what `encrypt` has made."""
+
+
+def grey(image: ArrayLike) -> Grey:
+    """Return an image as rows and columns of bytes, or say why it is none."""
+    array = np.asarray(image)
+    if array.dtype != np.uint8:
+        raise TypeError(f"published schemes take uint8 images, not {array.dtype}")
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"an image has rows and columns; this array's shape is {array.shape}")
+    return np.ascontiguousarray(array)
+
+
+def logistic_orbit(x: float, r: float = 4.0) -> Iterator[float]:
+    """Iterate x -> r x (1 - x) in double precision, the start left out."""
+    while True:
+        x = r * x * (1.0 - x)
+        yield x
+
+
+def skipped(orbit: Iterator[float], count: int) -> Iterator[float]:
+    """Return the orbit without its first values."""
+    return itertools.islice(orbit, count, None)
+
+
+def random_real(low: float, high: float) -> float:
+    """Draw a number between two others, 52 bits of it, from the operating system."""
+    return low + (high - low) * (secrets.randbits(52) + 0.5) / 2.0**52
