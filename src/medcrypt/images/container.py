@@ -445,7 +445,7 @@ def _seal(request: Request, pixels: NDArray[Any], out: Bytes, threads: int | Non
     out.data[: form.body_start] = request.head(header)
     body, binding = out[form.body_start : form.body_end], body_context(header, request.context)
     if form.cipher != AES_GCM:
-        stored = _encrypt_inside(request, header, pixels)
+        stored = _encrypt_inside(request, header, pixels, body)
         cobblestone.seal_blob(request.prepared, stored, body, binding, threads=threads)
     elif form.layout.is_c_order and pixels.flags.c_contiguous:
         cobblestone.seal_blob(request.prepared, pixels, body, binding, threads=threads)
@@ -463,8 +463,11 @@ def inner_cipher_of(header: Header, key: HkdfSha512, context: bytes) -> Inner:
     return Inner(form.cipher, key, header.file_id, header.digest + context, form.data_size)
 
 
-def _encrypt_inside(request: Request, header: Header, pixels: NDArray[Any]) -> Bytes:
-    """Return the plaintext of the body: all pixels in storage order, under the inner cipher."""
+def _encrypt_inside(request: Request, header: Header, pixels: NDArray[Any], body: Bytes) -> Bytes:
+    """Return the plaintext of the body: all pixels in storage order, under the inner cipher.
+
+    The room of the body serves as scratch memory before it is filled.
+    """
     form = request.form
     if form.layout.is_c_order and pixels.flags.c_contiguous:
         plain = as_bytes(pixels)
@@ -472,7 +475,8 @@ def _encrypt_inside(request: Request, header: Header, pixels: NDArray[Any]) -> B
         plain = np.empty(form.data_size, np.uint8)
         form.layout.gather(pixels, 0, plain)
     stored = np.empty(form.stored_size, np.uint8)
-    inner_cipher_of(header, request.prepared, request.context).encrypt(plain, stored)
+    inner = inner_cipher_of(header, request.prepared, request.context)
+    inner.encrypt(plain, stored, body[: form.data_size])
     return stored
 
 

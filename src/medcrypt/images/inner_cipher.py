@@ -65,13 +65,13 @@ class Inner:
         self._info = b"\0" + bytes([_VARIANTS[cipher]]) + nonce + struct.pack("<Q", size)
         self._seed = self._seed_for(b"") if cipher == COUNTER else b""
 
-    def encrypt(self, pixels: Bytes, stored: Bytes) -> None:
-        """Encrypt all pixels into what the body holds: `extra_size` bytes more."""
+    def encrypt(self, pixels: Bytes, stored: Bytes, spare: Bytes | None = None) -> None:
+        """Encrypt all pixels into what the body holds, `extra_size` bytes more; ``spare`` is scratch of their size."""
         if self._cipher == COUNTER:
             chaos.stream(self._seed, pixels, stored)
             return
         siv = self.synthetic_iv(pixels)
-        chaos.seal_rows(self._seed_for(siv), pixels, stored[: self._size])
+        chaos.seal_rows(self._seed_for(siv), pixels, stored[: self._size], spare=spare)
         stored[self._size :] = np.frombuffer(siv, np.uint8)
 
     def decrypt(self, stored: Bytes, pixels: Bytes) -> None:

@@ -23,8 +23,22 @@ def stream(
     path: str | None = None,
 ) -> None: ...
 def seal_rows(
-    seed: _Bytes, src: _Bytes, dst: _Bytes, *, passes: int = 4, steps: int = 8, path: str | None = None
+    seed: _Bytes,
+    src: _Bytes,
+    dst: _Bytes,
+    *,
+    spare: _Bytes | None = None,
+    passes: int = 4,
+    steps: int = 8,
+    path: str | None = None,
 ) -> None: ...
 def open_rows(
-    seed: _Bytes, src: _Bytes, dst: _Bytes, *, passes: int = 4, steps: int = 8, path: str | None = None
+    seed: _Bytes,
+    src: _Bytes,
+    dst: _Bytes,
+    *,
+    spare: _Bytes | None = None,
+    passes: int = 4,
+    steps: int = 8,
+    path: str | None = None,
 ) -> None: ...
