@@ -9,8 +9,8 @@ Values are accepted or rejected one by one, so the time of a call tells how many
 of the values returned. The rare exact decisions take longer, and tell that a draw was such a one.
 """
 
-from medcrypt.dp.noise.coins import bernoulli, bernoulli_exp, poisson_sample, round_stochastically
 from medcrypt.dp.noise.bessel import LARGEST_VARIANCE, skellam
+from medcrypt.dp.noise.coins import bernoulli, bernoulli_exp, poisson_sample, round_stochastically
 from medcrypt.dp.noise.gaussian import LARGEST_ROUNDED_SIGMA, discrete_gaussian, rounded_gaussian
 from medcrypt.dp.noise.generator import ReproducibleGenerator
 from medcrypt.dp.noise.laplace import discrete_laplace
