@@ -30,6 +30,7 @@ PEERS = (
     "tenseal",
     "dp-accounting",
     "opendp",
+    "opacus",
     "mpmath",
     "sycret",
 )

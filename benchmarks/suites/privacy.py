@@ -26,3 +26,48 @@ class Accountant:
 
     def time_epsilon_after_one_more_step(self, steps):
         self.running.compose(self.step).epsilon(delta=1e-5)
+
+
+class PrivateStep:
+    """A step of DP-SGD for one dense layer of 64 by 64, after back-propagation."""
+
+    params = ([32, 256, 2048],)
+    param_names = ("batch",)
+
+    def setup(self, batch):
+        import numpy as np
+
+        try:
+            from medcrypt import dp
+
+            sampler = dp.sgd.PoissonSampler(100_000, batch / 100_000)
+            self.private = dp.sgd.PrivateGradient(sampler, clip=1.0, noise_multiplier=1.0)
+            rng = np.random.default_rng(0)
+            self.layer = dp.sgd.Dense(rng.normal(size=(batch, 64)), rng.normal(size=(batch, 64)))
+        except (ImportError, AttributeError) as missing:
+            raise NotImplementedError from missing
+
+    def time_step(self, batch):
+        self.private.step([self.layer])
+
+
+class Mechanisms:
+    """A release of a clipped sum of a thousand records."""
+
+    params = (["GaussianMechanism", "LaplaceMechanism", "SkellamMechanism"], [1, 1000])
+    param_names = ("mechanism", "dimension")
+
+    def setup(self, mechanism, dimension):
+        import numpy as np
+
+        try:
+            from medcrypt import dp
+
+            self.mechanism = getattr(dp, mechanism)(1.0, clip=1.0, shape=dimension)
+        except (ImportError, AttributeError) as missing:
+            raise NotImplementedError from missing
+        self.records = np.random.default_rng(0).normal(size=(1000, dimension))
+        self.mechanism.release(self.records)  # makes the tables of the noise
+
+    def time_release(self, mechanism, dimension):
+        self.mechanism.release(self.records)

@@ -338,5 +338,5 @@ def _reals(name: str, values: ArrayLike, least: int) -> Reals:
 def _squares(flat: Reals) -> Reals:
     """Return upper bounds of the sums of squares of rows."""
     with np.errstate(under="ignore", over="ignore", invalid="ignore"):
-        sums = np.einsum("ij,ij->i", flat, flat)
+        sums = np.vecdot(flat, flat)
         return np.asarray(sums * (1.0 + (flat.shape[1] + 4) * _UNIT) + _UNDERFLOW)
