@@ -1,14 +1,15 @@
 """Exact comparisons of shared numbers, by function secret sharing with masked inputs (Boyle et al. 2021).
 
-All begin with one opening of x + r modulo 2^n, r being the dealer's; the keys depend on r alone. With c the opened
-number, hi its bit n-1, lo the rest, and [.] one for true:
+All begin with one opening of c = x + r modulo 2^n, r being the dealer's; the keys depend on r alone. With hi the bit
+n-1 of a number, lo the rest, and [.] one for true::
 
-    sign       [x < 0] = hi(c) xor hi(r) xor [lo(c) < lo(r)]                           one comparison of n-1 bits
-    division   floor(x' / 2^f) = (c' >> f) - (r >> f) - [low_f(c') < low_f(r)] + 2^(n-f) wrap
-               x' = x + an offset that makes it positive, c' = c + the offset          one comparison of f bits
-               wrap = [x' + r >= 2^n] = hi(r)(1 - hi(c')) where x' < 2^(n-1),          none
-               and [c' < r] in general                                                 one comparison of n bits
-    zero       [x = 0] = [c = r]                                                       one point function
+    sign       [x < 0] = hi(c) xor hi(r) xor [lo(c) < lo(r)]                    one comparison of n-1 bits
+    division   floor(x' / 2^f) = (c' >> f) - (r >> f)
+                                 - [low_f(c') < low_f(r)] + 2^(n-f) wrap        one comparison of f bits
+               x' = x + an offset that makes it positive, c' = c + the offset
+               wrap = [x' + r >= 2^n] = hi(r)(1 - hi(c')) where x' < 2^(n-1),   none
+               and [c' < r] in general                                          one comparison of n bits
+    zero       [x = 0] = [c = r]                                                one point function
 
 Nothing is approximate: each equation holds for all x, r of its range. `docs/explanation/inference.md` has the proofs.
 """
