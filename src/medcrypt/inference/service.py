@@ -243,7 +243,7 @@ class _Door:
 
 
 def _called(address: Address, party: Party, peer: str, timeout: float) -> Channel:
-    """Connect to a party that may not be listening yet."""
+    """Connect to a party that may not be listening yet, or still waits for another."""
     deadline = time.monotonic() + timeout
     while True:
         try:
@@ -395,7 +395,7 @@ class Connection:
         try:
             # Server 0 has let this client in when its handshake is over; only then does server 1 expect it.
             for name, address in zip(SERVERS, (server_0, server_1), strict=True):
-                self._transports[name] = connect(address, party.keys[name], CLIENT, name, timeout=timeout)
+                self._transports[name] = _called(address, party, name, timeout)
             drive(self._client.greet(), self._transports)
         except BaseException:
             self._abandon()
