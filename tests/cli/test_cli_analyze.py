@@ -34,6 +34,15 @@ def test_json_tells_ciphers_that_diffuse_from_streams(array, capsys, cipher):
     assert (changed > 99) == (cipher == "chaotic")
 
 
+@pytest.mark.parametrize(
+    "cipher", ["fridrich", "yen-guo", "chen-mao-chui", "gao-chen", "ye", "zhang-guo-wei"]
+)
+def test_published_schemes_are_shown_with_a_warning(tmp_path, capsys, cipher):
+    np.save(tmp_path / "small.npy", np.arange(4096, dtype=np.uint16).reshape(64, 64).astype(np.uint8))
+    assert main(["analyze", str(tmp_path / "small.npy"), "--cipher", cipher]) == 0
+    assert "is broken, whatever the table says" in capsys.readouterr().out
+
+
 def test_signed_and_coloured_pixels(tmp_path, capsys):
     np.save(tmp_path / "ct.npy", np.arange(-2000, 2096, dtype=np.int16).reshape(64, 64))
     assert main(["analyze", str(tmp_path / "ct.npy")]) == 0

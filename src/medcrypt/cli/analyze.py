@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from medcrypt.images.statistics.report import Report
 
 _CIPHERS = ("chaotic", "chaotic-ctr", "aes-256-gcm")
+# Published designs, all of them broken, by the names of their classes.
+_SCHEMES = {
+    "fridrich": "Fridrich",
+    "yen-guo": "YenGuo",
+    "chen-mao-chui": "ChenMaoChui",
+    "gao-chen": "GaoChen",
+    "ye": "Ye",
+    "zhang-guo-wei": "ZhangGuoWei",
+    "hua-jin-xu-huang": "HuaJinXuHuang",
+}
 _PREAMBLE = 128  # bytes before DICOM's own first four
 
 
@@ -33,7 +43,12 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "image", type=Path, metavar="IMAGE", help="a .npy array, a DICOM file, or a picture that pillow reads"
     )
     parser.add_argument(
-        "--cipher", choices=_CIPHERS, default="chaotic", help="which cipher to look at (default chaotic)"
+        "--cipher",
+        choices=(*_CIPHERS, *_SCHEMES),
+        default="chaotic",
+        metavar="CIPHER",
+        help=f"which cipher to look at: {', '.join(_CIPHERS)} (default chaotic); or a published scheme, all of which "
+        f"are broken and most of which want greyscale images: {', '.join(_SCHEMES)}",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
@@ -75,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
         f"one bit changed, same key and nonce: NPCR {_all(sensitivity[0])} %, UACI {_all(sensitivity[1])} %\n"
     )
     print(report.table())
+    if args.cipher in _SCHEMES:
+        print(f"\n{args.cipher} is broken, whatever the table says: medcrypt.attacks recovers its images.")
     return 0
 
 
@@ -113,6 +130,11 @@ def encryption(cipher: str) -> Callable[[NDArray[Any]], NDArray[Any]]:
     from medcrypt.images import chaotic
     from medcrypt.keys import SecretKey
 
+    if cipher in _SCHEMES:
+        encrypt: Callable[[NDArray[Any]], NDArray[Any]] = (
+            getattr(chaotic.schemes, _SCHEMES[cipher]).random().encrypt
+        )
+        return encrypt
     nonce = os.urandom(16)
     if cipher == "aes-256-gcm":
         aes = AesGcm(os.urandom(32))
