@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from medcrypt.cli.terminal import UsageError, shown
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from medcrypt.images.statistics.report import Report
+
+    Encryption: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 
 _CIPHERS = ("chaotic", "chaotic-ctr", "aes-256-gcm")
 # Published designs, all of them broken, by the names of their classes.
@@ -73,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         image = image.astype(np.uint8)
     if image.dtype.kind == "i":  # the same bytes: a level is a bit pattern
         image = image.view(image.dtype.str.replace("i", "u"))
-    encrypt = encryption(args.cipher)
+    encrypt = encryption(args.cipher, image)
     encrypted = encrypt(image)
     report = statistics.report(image, encrypted)
     sensitivity = statistics.plaintext_sensitivity(encrypt, image, [0, image.size // 2, image.size - 1])
@@ -120,8 +122,8 @@ def read_image(path: Path) -> NDArray[Any]:
     return np.ascontiguousarray(pixels)
 
 
-def encryption(cipher: str) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """Return a function from images to encrypted images of the same dtype and shape, at one fresh key and nonce."""
+def encryption(cipher: str, image: NDArray[Any]) -> Encryption:
+    """Return a function from images like this one to encrypted images, at one fresh key and nonce."""
     import os
 
     import numpy as np
@@ -131,10 +133,11 @@ def encryption(cipher: str) -> Callable[[NDArray[Any]], NDArray[Any]]:
     from medcrypt.keys import SecretKey
 
     if cipher in _SCHEMES:
-        encrypt: Callable[[NDArray[Any]], NDArray[Any]] = (
-            getattr(chaotic.schemes, _SCHEMES[cipher]).random().encrypt
-        )
-        return encrypt
+        design: Any = getattr(chaotic.schemes, _SCHEMES[cipher])
+        drawn = (
+            design.random(len(image)) if cipher == "fridrich" else design.random()
+        )  # a key for one side only
+        return cast("Encryption", drawn.encrypt)
     nonce = os.urandom(16)
     if cipher == "aes-256-gcm":
         aes = AesGcm(os.urandom(32))
