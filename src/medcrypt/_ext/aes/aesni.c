@@ -165,6 +165,13 @@ INLINE void store_group(uint8_t *p, group x) {
 
 INLINE size_t at_most(size_t size, size_t limit) { return size < limit ? size : limit; }
 
+/* A block of at most 16 bytes, padded with zeros. */
+static __m128i padded(const uint8_t *p, size_t size) {
+    uint8_t block[GCM_BLOCK] = {0};
+    memcpy(block, p, size);
+    return load(block);
+}
+
 /* The associated data, padded with zeros: at most a stride for each reduction. */
 static __m128i hash_aad(const gcm_key *key, const uint8_t *aad, size_t size) {
     __m128i y = _mm_setzero_si128();
@@ -173,9 +180,9 @@ static __m128i hash_aad(const gcm_key *key, const uint8_t *aad, size_t size) {
         const uint8_t *powers = powers_for(key, (part + GCM_BLOCK - 1) / GCM_BLOCK);
         sums s = no_sums();
         for (size_t at = 0; at < part; at += GCM_BLOCK) {
-            uint8_t block[GCM_BLOCK] = {0};
-            memcpy(block, aad + at, at_most(part - at, GCM_BLOCK));
-            accumulate(&s, _mm_xor_si128(reversed(load(block)), y), load(powers + at));
+            const size_t left = part - at;
+            const __m128i x = left >= GCM_BLOCK ? load(aad + at) : padded(aad + at, left);
+            accumulate(&s, _mm_xor_si128(reversed(x), y), load(powers + at));
             y = _mm_setzero_si128();
         }
         y = reduce(s);
