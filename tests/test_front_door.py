@@ -24,6 +24,7 @@ CONTRACT = {
     "SealedImage cobblestone",
     "medcrypt.images.cobblestone": "encrypt decrypt decrypt_range",
     "medcrypt.aggregation": "Plan HomomorphicClient HomomorphicServer MaskingClient MaskingServer simulate",
+    "medcrypt.inference": "Sequential Dense Conv2d ReLU Argmax run_local deploy serve Connection linear",
 }
 
 

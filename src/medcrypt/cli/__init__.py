@@ -1,7 +1,7 @@
 """The command line.
 
 ``medcrypt keygen | encrypt | decrypt | inspect | verify | recipients | rotate | budget | simulate | analyze |
-doctor | demo``
+serve-inference | query | doctor | demo``
 
 One file for each command: ``add_parser(subparsers)`` declares it, ``run(args)`` does it and returns the exit
 code. What is heavy is imported in ``run``, so that ``medcrypt --help`` answers at once.
@@ -41,6 +41,8 @@ _COMMANDS = (
     "budget",
     "simulate",
     "analyze",
+    "serve-inference",
+    "query",
     "doctor",
     "demo",
 )
@@ -99,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in _COMMANDS:
-        importlib.import_module(f"medcrypt.cli.{name}").add_parser(subparsers)
+        importlib.import_module(f"medcrypt.cli.{name.replace('-', '_')}").add_parser(subparsers)
     return parser
 
 
