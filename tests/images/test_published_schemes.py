@@ -183,6 +183,17 @@ def test_passing_the_statistics_and_being_linear_go_together():
     assert statistics.chi_square(encrypted, alpha=0.001).passed
 
 
+@pytest.mark.parametrize(("bit", "npcr"), [(7, 50.0), (6, 75.0), (5, 87.5), (0, 99.609)])
+def test_a_changed_high_bit_shows_that_the_scheme_is_linear(bit, npcr):
+    """Modulo 256 a change of 2^7 can only become 0 or 2^7, of 2^6 a multiple of it; papers change the lowest bit."""
+    scheme, image = schemes.HuaJinXuHuang(0.31, 0.42, 0.93, (31415926, 5358979, 3238462, 6433832)), photo(128)
+    changed = image.copy()
+    changed[64, 64] ^= 1 << bit
+    encrypted, other = scheme.encrypt(image), scheme.encrypt(changed)
+    assert not ((encrypted - other) % (1 << bit)).any()
+    assert statistics.npcr(encrypted, other) == pytest.approx(npcr, abs=2.5)
+
+
 @pytest.mark.parametrize(
     ("scheme", "changed"),
     [
