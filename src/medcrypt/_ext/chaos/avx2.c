@@ -15,6 +15,7 @@ INLINE_WORD word numbers(int h) { return _mm256_add_epi64(_mm256_set_epi64x(3, 2
 INLINE_WORD word add(word a, word b) { return _mm256_add_epi64(a, b); }
 INLINE_WORD word sub(word a, word b) { return _mm256_sub_epi64(a, b); }
 INLINE_WORD word xor(word a, word b) { return _mm256_xor_si256(a, b); }
+INLINE_WORD word xor3(word a, word b, word c) { return xor(xor(a, b), c); }
 INLINE_WORD word upper(word a) { return _mm256_srli_epi64(a, 32); }
 INLINE_WORD word product(word a, word b) { return _mm256_mul_epu32(a, b); }
 INLINE_WORD word left(word a) { return _mm256_or_si256(_mm256_slli_epi64(a, 29), _mm256_srli_epi64(a, 35)); }

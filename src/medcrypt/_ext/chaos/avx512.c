@@ -15,14 +15,17 @@ INLINE_WORD word numbers(int h) { return _mm512_set_epi64(8 * h + 7, 6, 5, 4, 3,
 INLINE_WORD word add(word a, word b) { return _mm512_add_epi64(a, b); }
 INLINE_WORD word sub(word a, word b) { return _mm512_sub_epi64(a, b); }
 INLINE_WORD word xor(word a, word b) { return _mm512_xor_si512(a, b); }
+INLINE_WORD word xor3(word a, word b, word c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
 INLINE_WORD word upper(word a) { return _mm512_srli_epi64(a, 32); }
 INLINE_WORD word product(word a, word b) { return _mm512_mul_epu32(a, b); }
 INLINE_WORD word left(word a) { return _mm512_rol_epi64(a, 29); }
 INLINE_WORD word right(word a) { return _mm512_ror_epi64(a, 29); }
 
-/* The permutation looks at the lowest three bits of an index only. */
+/* Numbers 0 to 7 twice: those of lanes turned by g begin at g. */
+static const uint64_t turned[2 * CHAOS_LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7};
+
 INLINE_WORD void read_line(const uint8_t *line, unsigned g, word x[WORDS]) {
-    x[0] = _mm512_permutexvar_epi64(_mm512_add_epi64(numbers(0), ones(g)), load(line));
+    x[0] = _mm512_permutexvar_epi64(_mm512_loadu_si512(turned + g), load(line));
 }
 
 #include "lattice.h"

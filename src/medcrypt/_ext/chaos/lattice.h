@@ -5,7 +5,8 @@
  *   load, store            aligned or not
  *   ones(x)                x in every lane
  *   numbers(h)             l in the lanes l of register h
- *   add, sub, xor, upper   modulo 2^64; the upper half, moved down
+ *   add, sub, xor, xor3    modulo 2^64; the last of three words
+ *   upper                  the upper half, moved down
  *   product                of the lower halves, 64 bits
  *   left, right            rotations by 29
  *   read_line(line, g, x)  x_h(l) = line(l + g mod 8), 0 <= g < 8
@@ -186,7 +187,7 @@ INLINE void pass_of(const chaos_network *network, unsigned steps, unsigned numbe
         const row y = gather(p, src, m, j);
         EACH_PART {
             lattice s;
-            EACH_NODE s.x[w] = xor(xor(y.part[h].x[w], load(p->before + place(w, h))), chain.part[h].x[w]);
+            EACH_NODE s.x[w] = xor3(y.part[h].x[w], load(p->before + place(w, h)), chain.part[h].x[w]);
             s.x[0] = add(s.x[0], ones(j));
             s = steps_of(s, steps);
             EACH_NODE s.x[w] = xor(s.x[w], load(p->after + place(w, h)));
@@ -210,7 +211,7 @@ INLINE void unpass_of(const chaos_network *network, unsigned steps, unsigned num
             EACH_NODE s.x[w] = xor(z.part[h].x[w], load(p->after + place(w, h)));
             s = unsteps_of(s, steps);
             s.x[0] = sub(s.x[0], ones(j));
-            EACH_NODE y.part[h].x[w] = xor(xor(s.x[w], load(p->before + place(w, h))), chain.part[h].x[w]);
+            EACH_NODE y.part[h].x[w] = xor3(s.x[w], load(p->before + place(w, h)), chain.part[h].x[w]);
         }
         scatter(p, dst, m, j, &y);
         chain = z;

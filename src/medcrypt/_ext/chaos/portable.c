@@ -18,6 +18,7 @@ INLINE_WORD word numbers(int h) { return _mm_set_epi64x(2 * h + 1, 2 * h); }
 INLINE_WORD word add(word a, word b) { return _mm_add_epi64(a, b); }
 INLINE_WORD word sub(word a, word b) { return _mm_sub_epi64(a, b); }
 INLINE_WORD word xor(word a, word b) { return _mm_xor_si128(a, b); }
+INLINE_WORD word xor3(word a, word b, word c) { return xor(xor(a, b), c); }
 INLINE_WORD word upper(word a) { return _mm_srli_epi64(a, 32); }
 INLINE_WORD word product(word a, word b) { return _mm_mul_epu32(a, b); }
 INLINE_WORD word left(word a) { return _mm_or_si128(_mm_slli_epi64(a, 29), _mm_srli_epi64(a, 35)); }
@@ -49,6 +50,7 @@ INLINE_WORD word numbers(int h) { return (word)h; }
 INLINE_WORD word add(word a, word b) { return a + b; }
 INLINE_WORD word sub(word a, word b) { return a - b; }
 INLINE_WORD word xor(word a, word b) { return a ^ b; }
+INLINE_WORD word xor3(word a, word b, word c) { return xor(xor(a, b), c); }
 INLINE_WORD word upper(word a) { return a >> 32; }
 INLINE_WORD word product(word a, word b) { return (word)(uint32_t)a * (uint32_t)b; }
 INLINE_WORD word left(word a) { return a << 29 | a >> 35; }
