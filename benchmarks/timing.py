@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from medcrypt._ext import bignum, cpu
+from medcrypt._ext import bignum, cpu, dcf
 from medcrypt.aggregation import shamir
 
 SUSPICIOUS, CERTAIN = 4.5, 10.0
@@ -55,9 +55,13 @@ def main() -> int:
     parser.add_argument("--only", default="", help="experiments whose name contains this")
     parser.add_argument("--path", choices=[*cpu.paths(), *bignum.kernels()], help="one kernel only")
     arguments = parser.parse_args()
-    paths = [arguments.path] if arguments.path else list(bignum.kernels())
+    paths = [path for path in bignum.kernels() if arguments.path in (None, path)]
     named = {f"{path}: {name}": each for path in paths for name, each in experiments(path).items()}
     named |= sharing_experiments()
+    vectors = [path for path in cpu.paths() if path != "portable" and arguments.path in (None, path)]
+    named |= {
+        f"{path}: {name}": each for path in vectors for name, each in comparison_experiments(path).items()
+    }
     verdicts = [
         measure(name, experiment, arguments.timings)
         for name, experiment in named.items()
@@ -138,6 +142,46 @@ def sharing_experiments() -> dict[str, Experiment]:
     return {
         "shares of a secret, 0 or random": sharing,
         "interpolation of shares, 0 or random": interpolating,
+    }
+
+
+def comparison_experiments(path: str) -> dict[str, Experiment]:
+    """List those of distributed comparison and point functions: alpha and beta when dealing, a server's key."""
+    count = 64
+    x, values = np.zeros(count, np.uint64), np.empty(count, np.uint64)
+
+    def filled(place: npt.NDArray[np.uint8], fixed: bool) -> None:
+        """Write zeros or random bytes to the same place, after the same calls: addresses have times of their own."""
+        drawn, zeros = os.urandom(place.size), bytes(place.size)
+        place[:] = np.frombuffer(zeros if fixed else drawn, np.uint8)
+
+    def dealing(kind: str) -> Experiment:
+        function = dcf.SharedFunction(kind, 32, 4, bytes(16), path)
+        keys = [np.empty(function.key_size(count), np.uint8) for _ in range(2)]
+        alpha, beta, roots = (np.empty(size * count, np.uint8) for size in (8, 8, 32))
+
+        def deal(fixed: bool) -> Prepared:
+            filled(alpha, fixed)
+            filled(beta, fixed)
+            filled(roots, False)
+            return lambda: function.generate(alpha.view(np.uint64), beta.view(np.uint64), roots, *keys)
+
+        return deal
+
+    def evaluating(kind: str) -> Experiment:
+        function = dcf.SharedFunction(kind, 32, 4, bytes(16), path)
+        key = np.zeros(function.key_size(count), np.uint8)
+
+        def evaluate(fixed: bool) -> Prepared:
+            filled(key, fixed)
+            return lambda: function.evaluate(1, key, x, values)
+
+        return evaluate
+
+    return {
+        f"{kind}, {what} 0 or random": make(kind)
+        for kind in ("comparison", "point")
+        for what, make in (("alpha and beta", dealing), ("key", evaluating))
     }
 
 

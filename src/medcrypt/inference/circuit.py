@@ -58,6 +58,7 @@ _KINDS = {
     )
 }
 _FORMAT = "medcrypt-circuit-1"
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,13 @@ class Circuit:
     output_fraction: int | None
 
     def __post_init__(self) -> None:
-        """Refuse steps that do not fit each other."""
+        """Refuse numbers out of range, and steps that do not fit each other."""
+        if not 1 <= self.fraction <= 24 or not 0 < self.clip < 2**24:
+            raise ValueError("there are 1 to 24 bits behind the point, and a positive clip")
+        if self.output_fraction is not None and not 0 <= self.output_fraction <= 128:
+            raise ValueError("outputs have at most 128 bits behind the point")
+        if min(*self.input_shape, *self.output_shape, 1, 1) < 1:
+            raise ValueError("an empty input or output")
         shape = self.input_shape
         for step in self.steps:
             step.check()
@@ -184,8 +191,11 @@ class Circuit:
         """
         try:
             document = json.loads(data)
-            if document["format"] != _FORMAT or type(document["fraction"]) is not int:
-                raise FormatError("not a circuit of this version")
+            if document["format"] != _FORMAT:
+                raise ValueError("not a circuit of this version")
+            fractions = document["fraction"], document["output_fraction"]
+            if type(fractions[0]) is not int or type(fractions[1]) not in (int, type(None)):
+                raise ValueError("bits behind the point are whole numbers")
             steps = tuple(_step(entry) for entry in document["steps"])
             circuit = cls(
                 steps,
@@ -195,9 +205,10 @@ class Circuit:
                 document["fraction"],
                 document["output_fraction"],
             )
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            again = circuit.to_bytes()
+        except _MALFORMED as error:
             raise FormatError("not a circuit") from error
-        if circuit.to_bytes() != bytes(data):
+        if again != bytes(data):
             raise FormatError("not a circuit in canonical form")
         return circuit
 
