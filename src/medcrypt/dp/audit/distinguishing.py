@@ -111,12 +111,9 @@ def evidence_against(
         likely, unlikely = (cells.counts(choose[side]) for side in (way, 1 - way))
         for epsilon, delta in curve:
             event = likely / likely.sum() > math.exp(epsilon) * unlikely / unlikely.sum()
-            p, q = (side[event].sum() / side.sum() for side in (likely, unlikely))
-            spread = math.sqrt(
-                (p * (1 - p) + 1e-9) / likely.sum()
-                + math.exp(2 * epsilon) * (q * (1 - q) + 1e-9) / unlikely.sum()
-            )
-            excess = float((p - math.exp(epsilon) * q - delta) / spread)
+            # Not the largest excess counts but the one that the other half is likeliest to prove.
+            rough = _rough(likely, unlikely, event)
+            excess = rough.likely - math.exp(epsilon) * rough.unlikely - delta
             if best is None or excess > best[0]:
                 best = excess, epsilon, delta, way, event
     if best is None:
