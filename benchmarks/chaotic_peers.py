@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+import statistics_rows
 from measuring import Goal, Row, alternate, at_least, kernels, times
 from medcrypt import SecretKey, images
 from medcrypt.images.chaotic import maps
@@ -49,6 +50,7 @@ def rows(quick: bool) -> Iterator[Row]:
             yield from _whole(image, path, goals, repeats)
     for name in maps.NAMES:
         yield from _map(name, repeats)
+    yield from statistics_rows.rows(quick)
 
 
 def _whole(

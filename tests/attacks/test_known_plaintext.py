@@ -46,6 +46,17 @@ def test_a_map_of_16_bits_soon_repeats_and_the_top_of_an_image_decrypts_the_rest
     np.testing.assert_array_equal(encrypted.ravel() ^ stream, image.ravel())
 
 
+def test_all_keys_of_a_periodic_window_are_a_handful_of_permutations():
+    image, other = noise(32, 32), noise(32, 32)
+    few = [schemes.Ye(0.5, 3.2, 2000 + a, 2000 + b) for a in range(2) for b in range(2)]
+    for k in range(20):
+        secret = schemes.Ye(0.21 + 0.03 * k, 3.2, 1500 + 31 * k, 1500 + 17 * k)
+        found = attacks.try_keys(few, image, secret.encrypt(image))
+        np.testing.assert_array_equal(found.decrypt(secret.encrypt(other)), other)
+    chaotic_key = schemes.Ye(0.3, 3.99, 2000, 2000)
+    assert attacks.try_keys(few, image, chaotic_key.encrypt(image)) is None
+
+
 def test_our_stream_does_not_repeat():
     image, key = np.zeros((1024, 1024), np.uint8), SecretKey.generate()
     bare = chaotic.encrypt(image, key, cipher="chaotic-ctr", authenticated=False)

@@ -226,6 +226,19 @@ def test_what_a_scheme_cannot_encrypt_is_refused(call, error):
         call()
 
 
+@pytest.mark.parametrize("x", [0.0, 0.5, 0.75])
+def test_a_key_at_which_the_map_stands_still_is_refused(x):
+    image = photo(16)
+    for scheme in (
+        schemes.GaoChen(x, (0.3, -0.4, 1.2, 1.0)),
+        schemes.ChenMaoChui((1, 2, 3), (4, 5, 6), x, 0),
+        schemes.Ye(x, 4.0, 10, 10),
+        schemes.ZhangGuoWei(x, 0.4, 0, 0),
+    ):
+        with pytest.raises(ValueError, match="weak key"):
+            scheme.encrypt(image)
+
+
 def test_no_key_is_shown():
     assert "0.3" not in repr(schemes.GaoChen(0.3, (0.3, 0.3, 0.3, 0.3)))
     assert "0x3c" not in repr(schemes.YenGuo(0x3C, 0x33, 1))

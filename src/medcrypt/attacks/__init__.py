@@ -2,9 +2,9 @@
 
 Against image ciphers whose key does not change with the image (`medcrypt.images.chaotic.schemes`), given an `Oracle`
 that encrypts under a key nobody sees: `shuffle`, `mixing_shuffle`, `bit_shuffle`, `feedback` and `affine` choose
-images and return an `EquivalentKey`, which decrypts without being the key; `xor_mask`, `dna_rules` and `yen_guo_key`
-need a known image or two, `periodic_mask` a part of one. `orbit_period` and `orbit_divergence` show what finite
-precision does to chaos. `chance` says how many pixels a guess gets right.
+images and return an `EquivalentKey`, which decrypts without being the key. `xor_mask`, `dna_rules` and `yen_guo_key`
+need a known image or two, as does `try_keys` among few keys; `periodic_mask` needs a part of one. `orbit_period` and
+`orbit_divergence` show what finite precision does to chaos. `chance` says how many pixels a guess gets right.
 """
 
 from medcrypt.attacks.chosen_plaintext import (
@@ -16,7 +16,7 @@ from medcrypt.attacks.chosen_plaintext import (
     shuffle,
 )
 from medcrypt.attacks.finite_precision import Period, orbit_divergence, orbit_period
-from medcrypt.attacks.known_plaintext import dna_rules, periodic_mask, xor_mask, yen_guo_key
+from medcrypt.attacks.known_plaintext import dna_rules, periodic_mask, try_keys, xor_mask, yen_guo_key
 from medcrypt.attacks.oracle import Oracle, chance, recovered
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "periodic_mask",
     "recovered",
     "shuffle",
+    "try_keys",
     "xor_mask",
     "yen_guo_key",
 ]

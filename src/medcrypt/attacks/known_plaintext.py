@@ -1,17 +1,20 @@
 """Attacks with a known image or two, or with the black border of one: air is known plaintext."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from medcrypt.attacks.oracle import Grey
-from medcrypt.images.chaotic.schemes import YenGuo
+from medcrypt.images.chaotic.schemes import Scheme, YenGuo
 from medcrypt.images.chaotic.schemes.dna import RULES, add_blocks, bases_of, pixels_of, subtract_blocks
 from medcrypt.images.chaotic.schemes.two_bytes import logistic_words, selectors
 
-__all__ = ["DnaKey", "dna_rules", "periodic_mask", "xor_mask", "yen_guo_key"]
+__all__ = ["DnaKey", "dna_rules", "periodic_mask", "try_keys", "xor_mask", "yen_guo_key"]
+
+_Key = TypeVar("_Key", bound=Scheme)
 
 _BATCH = 1 << 12  # seeds that are tried at a time
 _EVIDENCE = 64  # bytes that must repeat: of a mask with four values, short pieces do so by chance
@@ -33,7 +36,7 @@ def xor_mask(plain: ArrayLike, cipher: ArrayLike) -> Grey:
     Examples
     --------
     >>> import numpy as np
-    >>> from medcrypt.images.chaotic.schemes import YenGuo
+    >>> from medcrypt.images.chaotic.schemes import Scheme, YenGuo
     >>> secret, known, other = YenGuo.random(), np.zeros((8, 8), np.uint8), np.eye(8, dtype=np.uint8)
     >>> mask = xor_mask(known, secret.encrypt(known))
     >>> np.array_equal(secret.encrypt(other) ^ mask, other)
@@ -89,6 +92,38 @@ def yen_guo_key(plain: ArrayLike, cipher: ArrayLike) -> list[YenGuo]:
             explained = np.flatnonzero((table[choice] == mask).all(axis=1))
             keys += [YenGuo(first, second, int(seeds[k])) for k in explained]
     return keys
+
+
+def try_keys(candidates: Iterable[_Key], plain: ArrayLike, cipher: ArrayLike) -> _Key | None:
+    """Find a key that explains a known image, among few: those of a region where the map is not chaotic.
+
+    Where the logistic map with a parameter of 3.2 ends, it alternates between two values, from whatever start: the keys
+    of the whole region are a handful of permutations.
+
+    Parameters
+    ----------
+    candidates
+        Keys, one for each thing that the region can do.
+    plain, cipher
+        An image and its ciphertext.
+
+    Returns
+    -------
+    Scheme or None
+        The first that encrypts the image to the ciphertext.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from medcrypt.images.chaotic.schemes import Ye
+    >>> image = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    >>> secret, few = Ye(0.123, 3.2, 1000, 500), [Ye(0.9, 3.2, 1000 + k, 500) for k in range(2)]
+    >>> found = try_keys(few, image, secret.encrypt(image))
+    >>> np.array_equal(found.decrypt(secret.encrypt(image.T)), image.T)
+    True
+    """
+    image, encrypted = np.asarray(plain, np.uint8), np.asarray(cipher, np.uint8)
+    return next((key for key in candidates if np.array_equal(key.encrypt(image), encrypted)), None)
 
 
 def periodic_mask(mask: ArrayLike, count: int) -> Grey | None:

@@ -35,9 +35,15 @@ def grey(image: ArrayLike) -> Grey:
 
 
 def logistic_orbit(x: float, r: float = 4.0) -> Iterator[float]:
-    """Iterate x -> r x (1 - x) in double precision, the start left out."""
+    """Iterate x -> r x (1 - x) in double precision, the start left out, and refuse to stand still.
+
+    Starts of 1/2, 3/4 or 0 do with r = 4, which no paper excludes from its keys; schemes that wait for a value would
+    wait for ever.
+    """
     while True:
-        x = r * x * (1.0 - x)
+        before, x = x, r * x * (1.0 - x)
+        if x == before:
+            raise ValueError("a weak key: the logistic map stands still at a fixed point")
         yield x
 
 
