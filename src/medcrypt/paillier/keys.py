@@ -406,7 +406,8 @@ class PublicKey(EncryptionKey):
         return self
 
     def _nth_powers(self, units: list[int]) -> Residues:
-        return self.group.nth_powers(units)
+        group = self.group.for_one if len(units) == 1 else self.group
+        return group.nth_powers(units)
 
     def _short_powers(self, exponents: bytearray) -> Residues:
         return self._table.powers(exponents)
