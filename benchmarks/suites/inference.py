@@ -36,7 +36,7 @@ class SharedFunctions:
 class Perceptron:
     """64-64-10, argmax included; what the dealer does, and what both servers do, for a batch."""
 
-    params = [1, 100]
+    params = ([1, 100],)
     param_names = ("batch",)
 
     def setup(self, batch):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -54,6 +55,13 @@ def test_a_forked_child_has_words_of_its_own():
     theirs = queue.get()
     child.join()
     assert theirs != random.words((4,)).tolist()
+
+
+def test_threads_that_share_a_generator_get_different_words():
+    random = Randomness()
+    with ThreadPoolExecutor(4) as pool:
+        drawn = list(pool.map(lambda _: random.words((2,)).tobytes(), range(4000)))
+    assert len(set(drawn)) == 4000
 
 
 def test_a_generator_repeats_nothing_and_shows_and_gives_away_nothing():

@@ -2,6 +2,7 @@
 
 import math
 import os
+import threading
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ _BLOCK = 16
 
 
 class Randomness:
-    """A generator of uniform words, for one process; a forked child gets a new seed."""
+    """A generator of uniform words, for any threads of one process; a forked child gets a new seed."""
 
     def __init__(self) -> None:
         self._seed()
@@ -55,12 +56,25 @@ class Randomness:
         if os.getpid() != self._process:
             self._seed()
         out = np.empty(size, np.uint8)
-        self._stream.fill(self._block, out)
-        self._block += -(-size // _BLOCK)
+        stream = self._stream
+        stream.cipher.fill(stream.claim(-(-size // _BLOCK)), out)
         return out
 
     def _seed(self) -> None:
         """Begin a new key stream."""
+        self._stream, self._process = _Stream(), os.getpid()
+
+
+class _Stream:
+    """A key stream, and how much of it is used up, for any number of threads."""
+
+    def __init__(self) -> None:
         key = bytearray(os.urandom(32))
-        self._stream, self._block, self._process = AesCtr(key), 0, os.getpid()
+        self.cipher, self._next, self._lock = AesCtr(key), 0, threading.Lock()
         key[:] = bytes(32)
+
+    def claim(self, blocks: int) -> int:
+        """Return the first of so many blocks that nobody else gets."""
+        with self._lock:
+            first, self._next = self._next, self._next + blocks
+        return first
