@@ -51,6 +51,7 @@ def _round(private: paillier.PrivateKey, values: int, *, proofs: bool) -> Iterat
     plan = Plan(
         clients=CLIENTS, threshold=6, clip=8.0, bits=BITS, shapes={"w": (values,)}, proofs=proofs,
         parties={name: identity.recipient for name, identity in identities.items()}, holders=["notary"],
+        key=private.public,
     )  # fmt: skip
     update = {"w": np.random.default_rng(1).uniform(-8.0, 8.0, values)}
     seconds, public = Seconds(), private.public

@@ -35,7 +35,10 @@ def whole_key() -> paillier.PrivateKey:
 def make_plan(
     *, clients: tuple[str, ...] = CLIENTS, holders: tuple[str, ...] = HOLDERS, **changes: Any
 ) -> Any:
-    """A plan of all these parties with a few small arrays; `changes` replace or add fields."""
+    """A plan of all these parties with a few small arrays; `changes` replace or add fields.
+
+    The key of a plan with one holder is `whole_key()`, else `threshold_key()`.
+    """
     fields: dict[str, Any] = {
         "clients": len(clients),
         "threshold": min(3, len(clients)),
@@ -47,6 +50,8 @@ def make_plan(
         "parties": {name: identity(name).recipient for name in (*clients, SERVER, *holders)},
         "holders": holders,
     }
+    if holders:
+        fields["key"] = whole_key().public if len(holders) == 1 else threshold_key()[0]
     return aggregation.Plan(**(fields | changes))
 
 
@@ -105,6 +110,8 @@ def plan_of_vector(fields):
     fields["shapes"] = {name: tuple(shape) for name, shape in fields["shapes"].items()}
     if fields["parties"] is not None:
         fields["parties"] = {name: bytes.fromhex(key) for name, key in fields["parties"].items()}
+    if fields["key"] is not None:
+        fields["key"] = bytes.fromhex(fields["key"])
     return aggregation.Plan(**fields)
 
 
@@ -131,4 +138,6 @@ CHANGES = {
     "other parties": {"parties": {name: identity(name).recipient for name in (*CLIENTS[:3], "Erlangen")}},
     "server's key": {"parties": {name: identity(name).recipient for name in (*CLIENTS, "server")}},
     "holder": {"parties": {name: identity(name).recipient for name in (*CLIENTS, "notary")}, "holders": ["notary"]},
+    "key": {"key": bytes(32)},
+    "another key": {"key": b"\1" * 32},
 }  # fmt: skip

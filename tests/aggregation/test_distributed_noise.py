@@ -93,9 +93,10 @@ def test_both_back_ends_return_the_same_integers(law, monkeypatch):
     rounds = Rounds(plan, identities)
     rounds.run()
     public, private = paillier.generate_keypair(512, insecure=True)
-    server = aggregation.HomomorphicServer(plan, public, identities["server"])
+    keyed = dataclasses.replace(plan, key=public)
+    server = aggregation.HomomorphicServer(keyed, public, identities["server"])
     for name in plan.client_names:
-        client = aggregation.HomomorphicClient(plan, public, name, identities[name])
+        client = aggregation.HomomorphicClient(keyed, public, name, identities[name])
         server.receive(client.encrypt(rounds.updates[name], rounds.weight(name)))
     opened = aggregation.Aggregate(plan, private.decrypt_integers(server.total()), server.contributors)
     expected = aggregation.add_integers(plan, draws.values())

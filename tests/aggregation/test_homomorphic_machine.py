@@ -39,8 +39,8 @@ class HomomorphicRound(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.no_sync = mock.patch("os.fsync")  # nobody cuts the power here
         self.no_sync.start()
-        self.plan = make_plan(threshold=2, shapes={"w": (3,)})
         self.public, shares = threshold_key(bits=256)
+        self.plan = make_plan(threshold=2, shapes={"w": (3,)}, key=self.public)
         self.shares = dict(zip(HOLDERS, shares, strict=True))
         self.server = HomomorphicServer(self.plan, self.public, identity(SERVER))
         self.written = {}  # (client, seed): upload

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from federation import CHANGES, CLIENTS, SMALL, Noise, identity, make_plan, plan_of_vector
+from federation import (
+    CHANGES,
+    CLIENTS,
+    SMALL,
+    Noise,
+    identity,
+    make_plan,
+    plan_of_vector,
+    threshold_key,
+    whole_key,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +50,7 @@ twin_plans = st.builds(
     round_id=st.integers(0, 2**64 - 1),
     proofs=st.booleans(),
     server=names,
+    key=st.none() | st.binary(min_size=32, max_size=32),
 )
 
 
@@ -163,6 +174,10 @@ def test_modulus_and_roles_are_as_documented():
         ({"colluders": 2}, ValueError, "2 threshold"),
         ({"proofs": None}, TypeError, "proofs"),
         ({"server": ""}, ValueError, "server"),
+        ({"key": bytes(31)}, ValueError, "key must have 32 bytes"),
+        ({"key": b""}, ValueError, "key must have 32 bytes"),
+        ({"key": "00" * 32}, TypeError, "key must be"),
+        ({"key": 32}, TypeError, "key must be"),
         ({"holders": ["notary"]}, ValueError, "among the parties"),
         ({"holders": "notary"}, TypeError, "holders"),
         ({"parties": [1]}, TypeError, "parties"),
@@ -186,6 +201,14 @@ def test_roles_that_contradict_each_other_are_refused():
         Plan(**(SMALL | {"parties": parties, "holders": ["notary", "notary"]}))
     with pytest.raises(ValueError, match="without a verification key: Eve"):
         Plan(**(SMALL | {"parties": parties, "holders": ["Eve"]}))
+
+
+def test_a_key_stands_for_its_fingerprint_and_a_threshold_key_for_that_of_its_sharing():
+    (public, _), plain = threshold_key(), whole_key().public
+    assert Plan(**SMALL, key=plain).key == plain.fingerprint
+    assert Plan(**SMALL, key=public).key == public.threshold_fingerprint != public.fingerprint
+    assert Plan(**SMALL, key=public) == Plan(**SMALL, key=bytearray(public.threshold_fingerprint))
+    assert pickle.loads(pickle.dumps(Plan(**SMALL, key=public))).key == public.threshold_fingerprint
 
 
 def test_repr_shows_no_keys():

@@ -198,3 +198,18 @@ def test_casts_that_do_not_fit_the_plan_are_refused():
     weighted = small_plan(weighted=True, max_weight=5)
     with pytest.raises(ValueError, match="one weight for each"):
         simulate(weighted, updates_of(weighted), keys=whole_key())
+
+
+def test_each_backend_has_its_own_plan_of_one_description():
+    plan = small_plan()
+    with Federation(plan, clients=NAMES, keys=threshold_key()) as federation:
+        reports = {
+            name: federation.run(updates_of(plan), backend=name) for name in ("homomorphic", "masking")
+        }
+        assert federation.plan == reports["homomorphic"].plan
+    assert federation.plan.key == threshold_key()[0].threshold_fingerprint
+    masks = reports["masking"].plan
+    assert (masks.key, masks.holders, masks.client_names) == (None, (), NAMES)
+    assert np.array_equal(*(report.aggregate.integers for report in reports.values()))
+    with pytest.raises(ValueError, match="pins its own parties and key"):
+        Federation(small_plan(key=bytes(32)))

@@ -20,11 +20,11 @@ from medcrypt.paillier import deal_threshold_key
 
 NAMES = ("A", "B", "server", "K", "L")
 IDENTITIES = {name: Identity.from_bytes(name[0].encode() * 64) for name in NAMES}
+PUBLIC, SHARES = deal_threshold_key(2, 2, 256, insecure=True)
 PLAN = Plan(
-    clients=2, threshold=2, clip=1.0, bits=8, shapes={"w": (2,)}, holders=["K", "L"],
+    clients=2, threshold=2, clip=1.0, bits=8, shapes={"w": (2,)}, holders=["K", "L"], key=PUBLIC,
     parties={name: identity.recipient for name, identity in IDENTITIES.items()},
 )  # fmt: skip
-PUBLIC, SHARES = deal_threshold_key(2, 2, 256, insecure=True)
 LEDGER = Path(tempfile.mkdtemp(prefix="medcrypt-fuzz-")) / "ledger"
 
 

@@ -28,7 +28,7 @@ def optional(present: bool, data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Plan:
-    """The fields of a plan, as plain values; keys of parties are 32 bytes."""
+    """The fields of a plan, as plain values; keys of parties are 32 bytes, and so is that of an encryption key."""
 
     clients: int
     threshold: int
@@ -43,6 +43,7 @@ class Plan:
     proofs: bool = True
     server: str = "server"
     holders: tuple[str, ...] = ()
+    key: bytes | None = None
     parties: dict[str, bytes] | None = field(default=None)
 
     def encoding(self) -> bytes:
@@ -66,6 +67,7 @@ class Plan:
             fields += [numbered(side, 8) for side in self.shapes[name]]
         fields += [b"\x00", numbered(0, 4), prefixed(self.server.encode(), 1), numbered(len(self.holders), 4)]
         fields += [prefixed(name.encode(), 1) for name in sorted(self.holders, key=str.encode)]
+        fields += [optional(self.key is not None, self.key or b"")]
         fields += [optional(self.parties is not None, numbered(len(self.parties or {}), 4))]
         for name in sorted(self.parties or {}, key=str.encode):
             fields += [prefixed(name.encode(), 1), self.parties[name]]

@@ -6,7 +6,7 @@ from medcrypt.aggregation.messages import MessageType, read_message
 from medcrypt.aggregation.openings import Opening, finish
 from medcrypt.aggregation.plan import Plan
 from medcrypt.aggregation.quantisation import Aggregate
-from medcrypt.aggregation.uploads import read_request
+from medcrypt.aggregation.uploads import check_key, read_request
 from medcrypt.errors import ProtocolError
 from medcrypt.paillier import PublicKey
 
@@ -27,7 +27,7 @@ def audit(plan: Plan, public: PublicKey, request: Bytes, openings: Iterable[Byte
     plan
         The plan of the round.
     public
-        The holders' key.
+        The holders' key, the plan's `key`.
     request
         What `HomomorphicServer.request` made.
     openings
@@ -40,6 +40,8 @@ def audit(plan: Plan, public: PublicKey, request: Bytes, openings: Iterable[Byte
 
     Raises
     ------
+    ValueError
+        If the plan pins no encryption key or another one, or does not name one holder for each share.
     ProtocolError
         If anything is wrong; it names the signer if the signature holds.
 
@@ -47,6 +49,7 @@ def audit(plan: Plan, public: PublicKey, request: Bytes, openings: Iterable[Byte
     --------
     See `docs/explanation/aggregation.md`.
     """
+    check_key(plan, public)
     message = read_message(plan, request, {MessageType.REQUEST})
     if message.sender != plan.server:
         raise ProtocolError("only the server asks to open sums", message.sender)
@@ -55,7 +58,7 @@ def audit(plan: Plan, public: PublicKey, request: Bytes, openings: Iterable[Byte
     for data in openings:
         answer = read_message(plan, data, {MessageType.OPENING})
         opening = Opening.read(plan, public, answer, contributions)
-        if any(opening.repeats(other) for other in answers.values()):
-            raise ProtocolError("it has answered twice, or with another holder's key share", opening.sender)
+        if opening.sender in answers:
+            raise ProtocolError("it has answered twice", opening.sender)
         answers[opening.sender] = opening
     return Aggregate(plan, finish(public, contributions.total, list(answers.values())), contributions.names)

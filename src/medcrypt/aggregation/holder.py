@@ -13,15 +13,18 @@ sums that differ by one client. This holder decrypts only what it has added up i
 With a threshold key every holder does that, and more than half of them have to answer: two sets would need an
 honest holder in common, whose ledger refuses the second. With c dishonest holders that holds as long as
 2 t - c > n for t of n shares; and t > c, or they decrypt on their own.
+
+That argument counts ledgers, so there is one for each share: the plan names as many holders as there are shares, and
+the i-th holds share i. A whole key has one holder: two of them could each open another set.
 """
 
 import hmac
 
 from medcrypt.aggregation.ledger import Ledger
 from medcrypt.aggregation.messages import MessageType, Signer, read_message
-from medcrypt.aggregation.openings import write_partial, write_whole
+from medcrypt.aggregation.openings import share_of, write_partial, write_whole
 from medcrypt.aggregation.plan import Plan
-from medcrypt.aggregation.uploads import Contributions, read_request
+from medcrypt.aggregation.uploads import Contributions, check_key, read_request
 from medcrypt.errors import InvalidCiphertextError, ProtocolError
 from medcrypt.keys import Identity
 from medcrypt.paillier import KeyShare, PrivateKey
@@ -35,10 +38,10 @@ class HomomorphicHolder:
     Parameters
     ----------
     plan
-        The plan of the round; it pins the parties.
+        The plan of the round; it pins the parties and the key.
     key
-        The whole private key, or a share of a threshold key more than half of whose holders have to
-        answer.
+        The whole private key, if the plan names no other holder; or that share of a threshold key whose number is the
+        holder's place in `plan.holders`, counted from 1. More than half of the holders have to answer.
     name
         The holder's name; one of `plan.holders`.
     identity
@@ -51,8 +54,9 @@ class HomomorphicHolder:
     TypeError
         If an argument has the wrong type.
     ValueError
-        If the plan pins no parties or does not know the holder, the key has too low a threshold, or the ledger
-        belongs to somebody else.
+        If the plan pins no parties or does not know the holder, pins another key or gives the holder another share,
+        or names more or fewer holders than the key has; if the key has too low a threshold, or the ledger belongs to
+        somebody else.
 
     Examples
     --------
@@ -63,7 +67,7 @@ class HomomorphicHolder:
     >>> identities = {name: Identity.generate() for name in names}
     >>> plan = aggregation.Plan(clients=2, threshold=2, clip=1.0, bits=16, shapes={"w": (2,)},
     ...     parties={name: identity.recipient for name, identity in identities.items()},
-    ...     holders=["notary", "ministry"])
+    ...     holders=["notary", "ministry"], key=public)
     >>> server = aggregation.HomomorphicServer(plan, public, identities["server"])
     >>> for name in plan.client_names:
     ...     client = aggregation.HomomorphicClient(plan, public, name, identities[name])
@@ -88,6 +92,11 @@ class HomomorphicHolder:
             raise TypeError(f"expected a Ledger, not {type(ledger).__name__}")
         if name not in plan.holders:
             raise ValueError(f"{name!r} is not a key holder in this plan")
+        check_key(plan, key.public)
+        if isinstance(key, KeyShare) and key.party != share_of(plan, name):
+            raise ValueError(
+                f"the plan gives {name!r} share {share_of(plan, name)}, this is share {key.party}"
+            )
         if isinstance(key, KeyShare) and 2 * key.public.threshold <= key.public.parties:
             raise ValueError(
                 "half of the key holders or fewer could decrypt: two groups of them could open two different sums"

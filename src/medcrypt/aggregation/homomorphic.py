@@ -8,8 +8,10 @@ Sums of the server are re-randomised before they leave it, so that nobody who se
 is made of. What goes to the holders are the uploads themselves.
 """
 
+import hashlib
 from typing import SupportsIndex
 
+from medcrypt.aggregation.ledger import Ledger
 from medcrypt.aggregation.messages import Message, MessageType, Signer, read_message
 from medcrypt.aggregation.openings import Opening, finish
 from medcrypt.aggregation.plan import Plan
@@ -17,6 +19,7 @@ from medcrypt.aggregation.quantisation import Aggregate, Update, quantise
 from medcrypt.aggregation.uploads import (
     Contributions,
     Upload,
+    check_key,
     packing_of,
     proof_context,
     read_upload,
@@ -40,19 +43,23 @@ class HomomorphicClient:
     plan
         The plan of the round.
     public
-        The holders' key. Give it trusted (`PublicKey.verify`, `ThresholdPublicKey.from_bytes`), else every
-        ciphertext costs twenty times as much.
+        The holders' key, the plan's `key`. Give it trusted (`PublicKey.verify`, `ThresholdPublicKey.from_bytes`),
+        else every ciphertext costs twenty times as much.
     name
         The client's name.
     identity
         Its private key; needed exactly where the plan pins the parties.
+    ledger
+        Remembers durably that the client has uploaded in this round. Without one a program that is started again has to
+        see to that.
 
     Raises
     ------
     TypeError
-        If the identity is missing.
+        If the identity is missing, or the ledger is none.
     ValueError
-        If the plan does not know the client or pins another key for it.
+        If the plan does not know the client or pins another key for it; or if it pins another encryption key, or
+        parties and no encryption key.
 
     Examples
     --------
@@ -70,11 +77,21 @@ class HomomorphicClient:
     (40, array([0.5 , 0.25]))
     """
 
-    def __init__(self, plan: Plan, public: PublicKey, name: str, identity: Identity | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        public: PublicKey,
+        name: str,
+        identity: Identity | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
+        check_key(plan, public)
+        if ledger is not None and not isinstance(ledger, Ledger):
+            raise TypeError(f"expected a Ledger, not {type(ledger).__name__}")
         self._signer = Signer(plan, name, identity)
         if plan.parties is not None and name not in plan.client_names:
             raise ValueError(f"{name!r} is not a client in this plan")
-        self._plan, self._public, self._done = plan, public, False
+        self._plan, self._public, self._ledger, self._done = plan, public, ledger, False
 
     @property
     def plan(self) -> Plan:
@@ -105,8 +122,10 @@ class HomomorphicClient:
         TypeError, ValueError
             As for `quantise`.
         ProtocolError
-            If this client has encrypted before: two uploads of one round would tell their difference. Naming the
-            client itself.
+            If this client has encrypted before, or its ledger knows the round: two uploads of one round would
+            tell their difference. Naming the client itself.
+        FormatError, OSError
+            If the ledger is damaged or cannot be written.
         """
         if self._done:
             raise ProtocolError("it has uploaded in this round already", self._signer.name)
@@ -119,8 +138,20 @@ class HomomorphicClient:
             )
         else:
             array = self._public.encrypt_integers(integers, packing, context=context)
+        body = write_upload_body(array, proof)
+        if self._ledger is not None:
+            self._claim(self._ledger, body)
         self._done = True
-        return self._signer.write(MessageType.UPLOAD, write_upload_body(array, proof))
+        return self._signer.write(MessageType.UPLOAD, body)
+
+    def _claim(self, ledger: Ledger, body: bytes) -> None:
+        """Record the upload before anybody sees it; no other one has the same ciphertexts."""
+        try:
+            ledger.claim(self._plan.digest, hashlib.sha256(body).digest())
+        except ProtocolError as error:
+            raise ProtocolError(
+                "its ledger has an upload in this round already", self._signer.name
+            ) from error
 
     def __repr__(self) -> str:
         return f"HomomorphicClient(name={self._signer.name!r}, plan={self._plan!r})"
@@ -134,14 +165,15 @@ class HomomorphicServer:
     plan
         The plan of the round.
     public
-        The holders' key; a `ThresholdPublicKey` where shares decrypt.
+        The holders' key, the plan's `key`; a `ThresholdPublicKey` where shares decrypt.
     identity
         The server's private key; needed for `request`, where the plan pins the parties.
 
     Raises
     ------
     ValueError
-        If the plan does not know the server or pins another key for it.
+        If the plan does not know the server or pins another key for it; or if it pins another encryption key, or
+        parties and no encryption key, or does not name one holder for each share.
 
     Examples
     --------
@@ -149,6 +181,7 @@ class HomomorphicServer:
     """
 
     def __init__(self, plan: Plan, public: PublicKey, identity: Identity | None = None) -> None:
+        check_key(plan, public)
         self._plan, self._public = plan, public
         signs = plan.parties is None or identity is not None
         self._signer = Signer(plan, plan.server, identity) if signs else None
@@ -208,12 +241,7 @@ class HomomorphicServer:
         contributions = self._asked()
         if message.sender in self._openings:
             raise ProtocolError("it has answered in this round already", message.sender)
-        opening = Opening.read(self._plan, self._public, message, contributions)
-        if opening.party is not None and any(
-            other.party == opening.party for other in self._openings.values()
-        ):
-            raise ProtocolError("another holder has answered with the same key share", message.sender)
-        self._openings[message.sender] = opening
+        self._openings[message.sender] = Opening.read(self._plan, self._public, message, contributions)
         return message.sender
 
     def total(self) -> EncryptedArray:

@@ -18,7 +18,7 @@ from medcrypt.errors import FormatError, InvalidCiphertextError, ProtocolError
 from medcrypt.paillier import EncryptedArray, PartialDecryption, PublicKey, ThresholdPublicKey
 from medcrypt.paillier.threshold import combine_verified
 
-__all__ = ["Opening", "finish", "write_partial", "write_whole"]
+__all__ = ["Opening", "finish", "share_of", "write_partial", "write_whole"]
 
 _HASH = 32
 _WHOLE, _PARTIAL = b"\x01", b"\x02"
@@ -42,15 +42,6 @@ class Opening:
     sums: Integers | None = None
     part: PartialDecryption | None = None
 
-    @property
-    def party(self) -> int | None:
-        """Number of the key share; None for a whole key."""
-        return None if self.part is None else self.part.party
-
-    def repeats(self, other: "Opening") -> bool:
-        """Tell whether the other one comes from the same holder or the same key share."""
-        return self.sender == other.sender or (self.party is not None and self.party == other.party)
-
     @classmethod
     def read(
         cls,
@@ -64,7 +55,7 @@ class Opening:
         Parameters
         ----------
         plan, public
-            The reader's plan and key.
+            The reader's plan and its key.
         message
             The message, its signature checked.
         contributions
@@ -78,7 +69,8 @@ class Opening:
         Raises
         ------
         ProtocolError
-            Naming the holder, if it is malformed, of something else, or its proof does not hold.
+            Naming the holder, if it is malformed, of something else or by another holder's share, or its proof does
+            not hold.
         """
         sender, body = message.sender, message.body
         if sender not in plan.holders:
@@ -89,10 +81,20 @@ class Opening:
         if isinstance(public, ThresholdPublicKey):
             if kind != _PARTIAL:
                 raise ProtocolError("its answer is no partial decryption", sender)
-            return cls(sender, part=_read_part(public, payload, sender, contributions))
+            part = _read_part(public, payload, sender, contributions)
+            # Without a dealer nothing in a part shows whose share made it, only its signature does: a number that is
+            # not the signer's would take the place of another holder, and leave it the blame.
+            if part.party != share_of(plan, sender):
+                raise ProtocolError("it has answered with another holder's key share", sender)
+            return cls(sender, part=part)
         if kind != _WHOLE or len(payload) != 8 * plan.dimension:
             raise ProtocolError("its answer is not the planned number of integers", sender)
         return cls(sender, sums=np.frombuffer(payload, dtype=">i8").astype(np.int64))
+
+
+def share_of(plan: Plan, holder: str) -> int:
+    """Return the number of a holder's key share: its place in `Plan.holders`, counted from 1."""
+    return plan.holders.index(holder) + 1
 
 
 def write_whole(contributions: Contributions, sums: npt.NDArray[np.int64]) -> bytes:
@@ -125,11 +127,10 @@ def finish(public: PublicKey, total: EncryptedArray, openings: Sequence[Opening]
     Raises
     ------
     ProtocolError
-        If there are too few, or what comes out is no sum of so many contributions; or naming the holder of
-        a whole key who contradicts another.
+        If there are too few, or what comes out is no sum of so many contributions.
     """
     if not isinstance(public, ThresholdPublicKey):
-        return _agreed(openings)
+        return _said(openings)
     parts = [opening.part for opening in openings if opening.part is not None]
     if len(parts) < public.threshold:
         raise ProtocolError(f"only {len(parts)} key holders have answered, {public.threshold} are needed")
@@ -139,16 +140,12 @@ def finish(public: PublicKey, total: EncryptedArray, openings: Sequence[Opening]
         raise ProtocolError(f"a contributor lied: {error}") from error
 
 
-def _agreed(openings: Sequence[Opening]) -> Integers:
-    """Return what every holder of the whole key says."""
-    answers = [(opening.sender, opening.sums) for opening in openings if opening.sums is not None]
+def _said(openings: Sequence[Opening]) -> Integers:
+    """Return what the holder of the whole key says; a plan for such a key has one holder."""
+    answers = [opening.sums for opening in openings if opening.sums is not None]
     if not answers:
         raise ProtocolError("no key holder has answered")
-    _, sums = answers[0]
-    for sender, others in answers[1:]:
-        if not np.array_equal(sums, others):
-            raise ProtocolError("holders of the same key contradict each other", sender)
-    return sums
+    return answers[0]
 
 
 def _read_part(

@@ -2,7 +2,8 @@
 
 A plan has one canonical encoding (`docs/formats/aggregation.md`) and its SHA-256, the plan hash, goes into every
 message: parties whose plans differ in anything refuse each other's messages. The plan pins the Ed25519 key
-of every party, so that nobody else, the server least of all, can speak for one.
+of every party, so that nobody else, the server least of all, can speak for one, and the key that uploads are encrypted
+under, or that there is none: so a plan is for one back-end and one key, and what is opened once is opened once.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ import numpy.typing as npt
 
 from medcrypt.keys import Recipient
 from medcrypt.keys.identity import check_verifying_key
+from medcrypt.paillier import PublicKey, ThresholdPublicKey
 
 __all__ = ["NoisePlan", "Plan", "PrivacyBound"]
 
@@ -123,7 +125,9 @@ class Plan:
         two names. None for a federation whose transport vouches for every sender: then nothing is signed, and
         key holders, who rely on signatures, refuse to work.
     server, holders
-        Which of the `parties` are the server and the key holders; the rest are clients.
+        Which of the `parties` are the server and the key holders; the rest are clients. Holders are sorted by the bytes
+        of their names, and the i-th of them holds share number i of a threshold key, or there is one, who holds
+        the whole key.
     colluders
         How many clients may collude with a server that breaks the protocol. Then 2 `threshold` must exceed `clients`
         + `colluders`, so that no two sums of different clients can both be opened. None: the server is trusted
@@ -134,6 +138,11 @@ class Plan:
         the others' uploads, because it colludes with the server, can upload the encrypted negative of some of them,
         and the sum tells the rest; or upload one of them in another round, of fewer clients. The masking back-end has
         no use for it.
+    key
+        The key that uploads are encrypted under, or its 32 bytes in the plan: `PublicKey.fingerprint`, and for a
+        threshold key `ThresholdPublicKey.threshold_fingerprint`, which also says how it is shared. Where parties are
+        pinned, the homomorphic back-end needs it and the masking back-end needs None: or else what a plan lets be
+        opened once could be opened once under each key and by each back-end.
 
     Raises
     ------
@@ -169,6 +178,7 @@ class Plan:
     holders: Sequence[str] = ()
     colluders: int | None = None
     proofs: bool = True
+    key: PublicKey | bytes | None = None
 
     def __post_init__(self) -> None:
         for name, value in self._coerced().items():
@@ -195,6 +205,7 @@ class Plan:
         fields["parties"] = None if self.parties is None else MappingProxyType(_keys(self.parties))
         fields["server"] = check_name(self.server, "the server's name")
         fields["holders"] = _holders(self.holders)
+        fields["key"] = None if self.key is None else key_fingerprint(self.key)
         return fields
 
     def _check_people(self) -> None:
@@ -411,6 +422,7 @@ class Plan:
             _encode_name(self.server),
             struct.pack(">I", len(self.holders)),
             *map(_encode_name, self.holders),
+            b"\x00" if self.key is None else b"\x01" + key_fingerprint(self.key),
             _optional(">I", None if self.parties is None else len(self.parties)),
             *(_encode_name(name) + (self.verifying_key(name) or b"") for name in self.parties or ()),
         ]
@@ -454,6 +466,20 @@ def check_name(name: object, what: str) -> str:
     if not 1 <= len(encoded) <= MAX_NAME_BYTES:
         raise ValueError(f"{what} must have between 1 and {MAX_NAME_BYTES} bytes")
     return name
+
+
+def key_fingerprint(key: object) -> bytes:
+    """Return the 32 bytes that stand for an encryption key in a plan: how a threshold key is shared included."""
+    if isinstance(key, ThresholdPublicKey):
+        return key.threshold_fingerprint
+    if isinstance(key, PublicKey):
+        return key.fingerprint
+    if not isinstance(key, (bytes, bytearray, memoryview)):
+        raise TypeError(f"key must be a PublicKey or its fingerprint, not {type(key).__name__}")
+    fingerprint = bytes(key)
+    if len(fingerprint) != 32:
+        raise ValueError("key must have 32 bytes: the fingerprint of the encryption key")
+    return fingerprint
 
 
 def _integer(value: SupportsIndex, name: str) -> int:

@@ -15,14 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medcrypt.aggregation.messages import Message, MessageType, read_message
-from medcrypt.aggregation.plan import Plan
+from medcrypt.aggregation.plan import Plan, key_fingerprint
 from medcrypt.errors import FormatError, InvalidCiphertextError, ProtocolError
-from medcrypt.paillier import EncryptedArray, Packing, PublicKey, add
+from medcrypt.paillier import EncryptedArray, Packing, PublicKey, ThresholdPublicKey, add
 from medcrypt.paillier.proofs import plaintexts
 
 __all__ = [
     "Contributions",
     "Upload",
+    "check_key",
     "packing_of",
     "proof_context",
     "read_request",
@@ -75,6 +76,44 @@ class Contributions:
         for upload in self.uploads:
             parts += [_LENGTH.pack(len(upload.sender.encode())), upload.sender.encode(), upload.digest]
         return hashlib.sha256(b"".join(parts)).digest()
+
+
+def check_key(plan: Plan, public: PublicKey) -> None:
+    """Refuse a key that is not the plan's, or that is not shared among just its holders.
+
+    Parameters
+    ----------
+    plan
+        The plan.
+    public
+        The key that somebody is about to use under it.
+
+    Raises
+    ------
+    TypeError
+        If it is no public key.
+    ValueError
+        If the plan pins parties but no key, or another key; or does not name one holder for each share.
+
+    Examples
+    --------
+    >>> from medcrypt import paillier
+    >>> public, _ = paillier.generate_keypair(512, insecure=True)
+    >>> plan = Plan(clients=2, threshold=2, clip=1.0, bits=8, shapes={"w": (3,)}, key=bytes(32))
+    >>> check_key(plan, public)
+    Traceback (most recent call last):
+    ValueError: the plan pins another encryption key
+    """
+    if not isinstance(public, PublicKey):
+        raise TypeError(f"expected a PublicKey, not {type(public).__name__}")
+    if plan.key is None:
+        if plan.parties is not None:
+            raise ValueError("the plan pins the parties, but no encryption key: Plan.key")
+    elif plan.key != key_fingerprint(public):
+        raise ValueError("the plan pins another encryption key")
+    shares = public.parties if isinstance(public, ThresholdPublicKey) else 1
+    if plan.holders and len(plan.holders) != shares:
+        raise ValueError(f"the key has {shares} holders, the plan names {len(plan.holders)}")
 
 
 def packing_of(plan: Plan) -> Packing:

@@ -48,7 +48,10 @@ def signing_key(name: str) -> Ed25519PrivateKey:
 
 def example_plans() -> dict[str, twin.Plan]:
     keys = {name: signing_key(name).public_key().public_bytes_raw() for name in PARTIES}
-    people: dict[str, Any] = {"clients": 3, "threshold": 2, "holders": ("notary",), "parties": keys}
+    people: dict[str, Any] = {
+        "clients": 3, "threshold": 2, "holders": ("notary",), "parties": keys,
+        "key": paillier.fingerprint(example_key().n),
+    }  # fmt: skip
     return {
         "unsigned": twin.Plan(clients=10, threshold=6, clip=8.0, bits=16, shapes={"w": (64, 10)}),
         "signed": twin.Plan(
@@ -62,8 +65,16 @@ def example_plans() -> dict[str, twin.Plan]:
     }  # fmt: skip
 
 
+def example_key() -> paillier.Key:
+    """The key of 512 bits from the vectors of paillier."""
+    listed = json.loads((FOLDER.parent / "paillier" / "keys.json").read_text())["keys"]
+    entry = next(entry for entry in listed if entry["bits"] == 512)
+    return paillier.Key(int(entry["p"], 16), int(entry["q"], 16))
+
+
 def plan_vector(plan: twin.Plan) -> dict[str, Any]:
-    fields = asdict(plan) | {"parties": plan.parties and {k: v.hex() for k, v in plan.parties.items()}}
+    people = plan.parties and {k: v.hex() for k, v in plan.parties.items()}
+    fields = asdict(plan) | {"parties": people, "key": plan.key and plan.key.hex()}
     return {"fields": fields, "encoding": plan.encoding().hex(), "digest": plan.digest().hex()}
 
 
@@ -79,9 +90,7 @@ def message_vector(plan: twin.Plan, sender: str | None) -> dict[str, Any]:
 
 def round_vector(plan: twin.Plan, weights: list[int]) -> dict[str, Any]:
     """A whole round under a key of 512 bits: uploads, request, opening and sum."""
-    listed = json.loads((FOLDER.parent / "paillier" / "keys.json").read_text())["keys"]
-    entry = next(entry for entry in listed if entry["bits"] == 512)
-    key = paillier.Key(int(entry["p"], 16), int(entry["q"], 16))
+    key = example_key()
     size = plan.dimension() - plan.weighted
     names = [name for name in sorted(PARTIES, key=str.encode) if name not in (plan.server, *plan.holders)]
     clients, uploads, total = [], [], [0] * plan.dimension()

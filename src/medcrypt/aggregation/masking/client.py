@@ -37,7 +37,12 @@ Shares = bytearray  # seed share | key share
 
 @functools.lru_cache(maxsize=8)
 def graph_of(plan: Plan) -> Graph:
-    """Return the graph of a plan; parties in one process share it."""
+    """Return the graph of a plan; parties in one process share it.
+
+    A plan for the homomorphic back-end is refused: the one would open a sum that the other has opened already.
+    """
+    if plan.key is not None or plan.holders:
+        raise ValueError("the plan is for the homomorphic back-end: masks need neither key nor holders")
     if plan.parties is None or plan.server not in plan.parties:
         raise ValueError("masks need pinned keys of all clients and of the server: Plan.parties")
     return Graph(plan)
@@ -76,7 +81,8 @@ class MaskingClient:
     TypeError
         If the identity is missing.
     ValueError
-        If the plan pins no keys, does not know the client, or pins another key for it.
+        If the plan pins no keys, does not know the client, or pins another key for it; or has an encryption key or
+        key holders.
 
     Examples
     --------

@@ -63,7 +63,7 @@ class MaskingServer:
     TypeError
         If the identity is missing.
     ValueError
-        If the plan pins no keys, or another one for the server.
+        If the plan pins no keys, or another one for the server; or has an encryption key or key holders.
 
     Examples
     --------

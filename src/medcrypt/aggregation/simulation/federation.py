@@ -32,7 +32,7 @@ class Federation:
     Parameters
     ----------
     plan
-        What they agree on, without `parties`: the federation pins its own.
+        What they agree on, without `parties` and `key`: the federation pins its own.
     clients
         Their names; by default client-1, client-2 and so on.
     keys
@@ -44,7 +44,7 @@ class Federation:
     Raises
     ------
     ValueError
-        If the plan pins parties already, or names and numbers do not match.
+        If the plan pins parties or a key already, or names and numbers do not match.
 
     Examples
     --------
@@ -68,8 +68,8 @@ class Federation:
         keys: Keys | None = None,
         holders: Sequence[str] | None = None,
     ) -> None:
-        if plan.parties is not None:
-            raise ValueError("the federation pins its own parties: give a plan without")
+        if plan.parties is not None or plan.key is not None:
+            raise ValueError("the federation pins its own parties and key: give a plan without")
         count = 0 if keys is None else len(keys[1]) if isinstance(keys, tuple) else 1
         names = _names("client", plan.clients) if clients is None else tuple(clients)
         keepers = _names("holder", count) if holders is None else tuple(holders)
@@ -79,7 +79,10 @@ class Federation:
             raise ValueError(f"{count} names of key holders are needed")
         identities = {name: Identity.generate() for name in (*names, plan.server, *keepers)}
         pinned = dataclasses.replace(
-            plan, parties={name: one.recipient for name, one in identities.items()}, holders=keepers
+            plan,
+            parties={name: one.recipient for name, one in identities.items()},
+            holders=keepers,
+            key=None if keys is None else keys[0] if isinstance(keys, tuple) else keys.public,
         )
         self._folder = tempfile.TemporaryDirectory(prefix="medcrypt-federation-")
         self._cast = Cast(pinned, identities, keys, Path(self._folder.name))
@@ -87,7 +90,7 @@ class Federation:
 
     @property
     def plan(self) -> Plan:
-        """The plan with everybody's keys, for its own round."""
+        """The plan with everybody's keys, for its own round; that of the homomorphic back-end if there are `keys`."""
         return self._cast.plan
 
     def run(
@@ -144,7 +147,8 @@ class Federation:
             raise ValueError("the homomorphic back-end needs keys")
         if set(updates) != set(self.clients):
             raise ValueError("one update for each client is needed")
-        plan = self.plan if round_id is None else self.plan.for_round(round_id)
+        plan = self.plan if backend == "homomorphic" else _for_masks(self.plan)
+        plan = plan if round_id is None else plan.for_round(round_id)
         leaving, cheats = _leaving(plan, dropouts), dict(cheaters or {})
         _check(plan, leaving, module.STEPS)
         _check(plan, cheats, module.CHEATS)
@@ -201,7 +205,7 @@ def simulate(
     Parameters
     ----------
     plan
-        What the parties agree on, without `parties`: the simulation pins its own.
+        What the parties agree on, without `parties` and `key`: the simulation pins its own.
     updates
         Every client's update, by name.
     weights
@@ -251,6 +255,12 @@ def _names(role: str, count: int) -> tuple[str, ...]:
     """Return names that sort in the order of their numbers."""
     width = len(str(count))
     return tuple(f"{role}-{number:0{width}}" for number in range(1, count + 1))
+
+
+def _for_masks(plan: Plan) -> Plan:
+    """Return the same plan for the masking back-end, which has neither holders nor a key."""
+    parties = {name: key for name, key in (plan.parties or {}).items() if name not in plan.holders}
+    return dataclasses.replace(plan, parties=parties, holders=(), key=None)
 
 
 def _leaving(plan: Plan, dropouts: Dropouts) -> dict[str, str]:
