@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from medcrypt.inference import (
     Argmax,
     AvgPool,
     Circuit,
+    Compiled,
     Conv2d,
     Dense,
     Evaluation,
@@ -22,8 +24,11 @@ from medcrypt.inference import (
     ReLU,
     Residual,
     Sequential,
+    simulate,
 )
 from medcrypt.inference.sharing import material_size, reveal, together
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "inference" / "circuits.json").read_text())
 
 MODEL = Sequential(
     [
@@ -229,3 +234,15 @@ def test_a_circuit_with_one_byte_changed_is_refused_or_another_circuit(data):
     original[place] ^= data.draw(st.integers(1, 255))
     with contextlib.suppress(FormatError):
         assert Circuit.from_bytes(bytes(original)) != CIRCUIT
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=[vector["name"] for vector in VECTORS])
+def test_a_vector_gives_the_classes_of_the_twin(vector, kernel_path, monkeypatch):
+    """The script beside the vectors made them."""
+    monkeypatch.setenv("MEDCRYPT_KERNELS", kernel_path)
+    circuit = Circuit.from_bytes(vector["circuit"].encode())
+    weights = [{name: np.array(w, np.int64) for name, w in entry.items()} for entry in vector["weights"]]
+    compiled = Compiled(circuit, weights)
+    assert compiled.predict(vector["inputs"]).tolist() == vector["classes"]
+    classes, _ = simulate(circuit, compiled.share(), np.array(vector["inputs"]))
+    assert classes.tolist() == vector["classes"]
