@@ -151,6 +151,15 @@ def test_other_models_of_scikit_learn_are_refused(perceptron):
     tree = pytest.importorskip("sklearn.tree")
     with pytest.raises(ValueError, match="linear model"):
         Sequential.from_sklearn(tree.DecisionTreeClassifier())
+    svm, network = pytest.importorskip("sklearn.svm"), pytest.importorskip("sklearn.neural_network")
+    x = np.random.default_rng(0).uniform(-1, 1, (60, 3))
+    with pytest.raises(ValueError, match="one score for each class"):
+        Sequential.from_sklearn(svm.SVC(kernel="linear").fit(x, np.arange(60) % 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        labels = network.MLPClassifier((3,), max_iter=2).fit(x, x > 0)
+    with pytest.raises(ValueError, match="one score for each class"):
+        Sequential.from_sklearn(labels)
     perceptron.activation = "tanh"
     try:
         with pytest.raises(ValueError, match="tanh"):

@@ -194,7 +194,8 @@ class Sequential:
     def from_sklearn(cls, model: Any, **options: Any) -> "Sequential":
         """Take a fitted linear model or `MLPClassifier` of scikit-learn.
 
-        The classes of the result are places in `model.classes_`. A regression's value is opened to the client.
+        The classes of the result are places in `model.classes_`. A regression's linear predictor is
+        opened to the client.
 
         Parameters
         ----------
@@ -208,23 +209,23 @@ class Sequential:
         ValueError
             It is another kind of model, or one with several labels.
         """
-        classes = getattr(model, "classes_", None)
         if hasattr(model, "coefs_"):
             if model.activation != "relu" and len(model.coefs_) > 1:
                 raise ValueError(f"the activation is {model.activation!r}; only 'relu' is known")
-            if getattr(
-                model, "_label_binarizer", None
-            ) is not None and model._label_binarizer.y_type_.startswith("multilabel"):
-                raise ValueError("a model with several labels is not supported")
             products = list(zip(model.coefs_, model.intercepts_, strict=True))
         elif hasattr(model, "coef_"):
             weights = np.atleast_2d(model.coef_).T
             products = [(weights, np.broadcast_to(np.asarray(model.intercept_), weights.shape[1:]))]
         else:
             raise ValueError("a fitted linear model or MLPClassifier is needed")
-        outputs = np.shape(products[-1][0])[1]
+        classes = getattr(model, "classes_", None)
         if classes is None:
             return cls.from_arrays(products, "scores", **options)
+        outputs = np.shape(products[-1][0])[1]
+        one_against_one = hasattr(model, "dual_coef_") and len(classes) > 2
+        several_labels = getattr(model, "out_activation_", "") == "logistic" and outputs > 1
+        if one_against_one or several_labels or outputs != (1 if len(classes) == 2 else len(classes)):
+            raise ValueError("there has to be one score for each class, or one for two classes")
         return cls.from_arrays(products, "threshold" if outputs == 1 else "argmax", **options)
 
     @classmethod
