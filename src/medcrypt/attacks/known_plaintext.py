@@ -17,6 +17,7 @@ __all__ = ["DnaKey", "dna_rules", "periodic_mask", "try_keys", "xor_mask", "yen_
 _Key = TypeVar("_Key", bound=Scheme)
 
 _BATCH = 1 << 12  # seeds that are tried at a time
+_FEWEST = 16  # pixels: they use 32 bits of the orbit
 _EVIDENCE = 64  # bytes that must repeat: of a mask with four values, short pieces do so by chance
 
 
@@ -61,6 +62,11 @@ def yen_guo_key(plain: ArrayLike, cipher: ArrayLike) -> list[YenGuo]:
     list of YenGuo
         All keys that explain them; more than one where they are few. Empty if it is another cipher.
 
+    Raises
+    ------
+    ValueError
+        Fewer than 16 pixels, which millions of keys explain.
+
     Examples
     --------
     >>> import numpy as np
@@ -69,6 +75,8 @@ def yen_guo_key(plain: ArrayLike, cipher: ArrayLike) -> list[YenGuo]:
     True
     """
     mask = xor_mask(plain, cipher).ravel()
+    if mask.size < _FEWEST:
+        raise ValueError(f"at least {_FEWEST} known pixels, not {mask.size}")
     bytes_ = sorted({min(int(m), int(m) ^ 0xFF) for m in mask})
     if not 1 <= len(bytes_) <= 2:
         return []
