@@ -527,6 +527,7 @@ class _Server:
         except ProtocolError as error:
             if error.party != CLIENT:
                 raise
+            yield Drop(CLIENT)
             return True
         return False
 
