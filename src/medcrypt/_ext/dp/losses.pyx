@@ -191,9 +191,9 @@ def weigh(const double[:, :, ::1] logarithms, const double[::1] counts, double s
     """Turn log(1 + D) of every mechanism into amplitudes and phases of the integrand.
 
     ``logarithms[0..3]`` hold modulus, argument, blur and rounding of `polar`, row e those of mechanism e,
-    which runs counts[e] times; a Gaussian of ``squared_mu`` runs once. ``nodes[0..2]`` hold t, and log modulus
-    and argument of the kernel 1/(z (z + 1)), halved at t = 0. With W = exp(K(z) - K(c)) times the kernel, abs W
-    goes to ``weights[0]`` and arg W to ``weights[1]``; the other two rows are scratch.
+    which runs counts[e] times; a Gaussian of ``squared_mu`` runs once. ``nodes[0..2]`` hold t, and log
+    modulus and argument of the kernel 1/(z (z + 1)), halved at t = 0. With W = exp(K(z) - K(c)) times the
+    kernel, abs W goes to ``weights[0]`` and arg W to ``weights[1]``; the other two rows are scratch.
 
     Returns four sums over the nodes: amplitudes; amplitude times t; amplitude times the modulus of the phase;
     and an upper bound on the error of W by the errors of D and by the rounding of the logarithms.
