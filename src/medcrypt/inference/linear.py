@@ -1,12 +1,12 @@
 """Linear and logistic models on encrypted features: a client, a server, Paillier, and nobody else.
 
-The client packs D features into one plaintext, the server raises the ciphertext to a packed row of weights:
+The client packs D features into one plaintext, the server raises the ciphertext to a packed row of weights::
 
     P = sum of x_j 2^(j t)        Q = sum of u_j 2^((D-1-j) t)        Enc(P)^Q = Enc(P Q)
 
 The coefficient of 2^((D-1) t) in P Q is the sum of u_j x_j: the output. The others are sums
 that the client must not see. Products of all ciphertexts of a row add up their outputs in
-the same place. Then the server
+the same place. Then the server::
 
     adds the bias, and a random number to everything below and above the output's bits, at least 2^64 times as wide as
         what stands there: even one output a ciphertext, and features that were never packed, leave no other bit bare;

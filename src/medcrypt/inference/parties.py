@@ -2,7 +2,7 @@
 
 A party is a generator. It yields `Send`, `Receive`, `Swap`, `Accept` and `Drop`, is sent what it asked for, and knows
 no socket; `drive` runs one over transports such as `Channel`. A failure of a transport is thrown into the generator
-where it waits, as `ProtocolError`.
+where it waits, as `ProtocolError`. ::
 
     dealer     circuit                                  -> material, to both servers
     server     circuit, a share of the weights          -> a share of the classes, to the client
@@ -17,10 +17,12 @@ Every message begins with its kind, 16 bytes of the session's name, and a number
 round. Whatever does not fit ends the session, or the client's connection where the client is to blame. Material is
 never used twice: numbers only grow, and a number is burnt before the first message that depends on its material.
 
-Seen by    dealer                 the circuit, the sizes of batches and when they are asked for
-           each server            the same, and numbers that are uniform whatever weights and inputs are
-           client                 the circuit, and the classes, or the scores of a model that reveals them
-           whoever listens        sizes and times of messages, if the transport is a `Channel`
+What each sees::
+
+    dealer            the circuit, the sizes of batches and when they are asked for
+    each server       the same, and numbers that are uniform whatever weights and inputs are
+    client            the circuit, and the classes, or the scores of a model that reveals them
+    whoever listens   sizes and times of messages, if the transport is a `Channel`
 
 This holds against parties that follow the protocol, and as long as no two of dealer, server 0 and server 1 put
 together what they see. A server that deviates can change results without being noticed.

@@ -1,11 +1,13 @@
 """Correlated randomness that lies ready: in memory, or sealed on disk; each batch is given out once.
 
+On disk::
+
     folder/SESSION/NUMBER.batch    Cobblestone-256 under a key that only this process knows; the context is domain |
                                    session | party | number | size, the content each step's length, 8 bytes, and
                                    material
     folder/SESSION/burnt           the numbers that were given out, 8 bytes each, big-endian
 
-Two inputs under one mask tell their difference, so a batch must never be used twice, whatever happens to the machine:
+Two inputs under one mask tell their difference, so a batch must never be used twice, whatever happens to the machine::
 
     the session is fresh        its name comes from random numbers of the dealer and of both servers, so no server can
                                 be led back into an old one, and a process that starts joins a new one
