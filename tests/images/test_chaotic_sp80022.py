@@ -89,7 +89,7 @@ def test_a_black_image_passes_as_often_as_noise_would(cipher):
         lines.append(f"{name}: {passed} of {len(values)}, chi-square {uniformity(values):.1f}")
         if passed < least_passes(len(values)):
             lines[-1] += " outside"
-    print("\n".join(lines))  # the figures of docs/explanation/chaotic.md
+    print("\n".join(lines))  # shown by pytest -s
     # Some forty proportions, each outside three deviations about once in 400 times even for noise.
     assert sum("outside" in line for line in lines) <= 1
     # 33.72 is the 0.0001 quantile of nine degrees of freedom; the test of the spectrum is known to be uneven.
