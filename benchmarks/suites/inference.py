@@ -67,3 +67,25 @@ class Perceptron:
     def time_both_servers(self, batch):
         runs = zip(self.servers, self.shares, self.materials, strict=True)
         self.together(*(server.run(share, part) for server, share, part in runs))
+
+
+class LinearUnderPaillier:
+    """A linear model of 30 features, 3072-bit key: the parts of one question."""
+
+    timeout = 120
+
+    def setup(self):
+        from medcrypt import paillier
+        from medcrypt.inference.linear import Form, LinearClient, LinearServer
+
+        self.features = np.linspace(-1.0, 1.0, 30)
+        self.public, private = paillier.generate_keypair()
+        self.server = LinearServer(Form(30), self.features, 0.5, limit=None)
+        self.client = LinearClient(self.server.form, private)
+        self.query = self.client.query(self.features)
+
+    def time_query(self):
+        self.client.query(self.features)
+
+    def time_answer(self):
+        self.server.answer(self.query, self.public)
