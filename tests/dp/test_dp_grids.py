@@ -125,3 +125,24 @@ def test_two_laplace_mechanisms_are_enclosed_by_quadrature():
     accountant = dp.Accountant().compose(dp.Laplace(1.0)).compose(dp.Laplace(1.3))
     low, high = accountant.delta_bounds(1.0)
     assert low <= true <= high <= low * (1 + 1e-3)
+
+
+@pytest.mark.parametrize("removing", [True, False])
+@pytest.mark.parametrize(("sigma", "q"), [(0.3, 1e-4), (1.0, 0.3), (0.5, 0.97)])
+def test_a_lattice_from_the_bulk_is_below_the_closed_form_of_one_sample(sigma, q, removing):
+    loss = SampledGaussianLoss(sigma, q, removing)
+    below = grids.below(*grids._around_the_bulk(loss, 1e-3, 12.0))
+    once = Composition([loss])
+    highest = 20.0 if removing else -math.log1p(-q)
+    for epsilon in np.linspace(0.0, 0.9 * highest, 9):
+        true = math.exp(once.log_delta_bounds(float(epsilon))[1])
+        found = delta(below, float(epsilon))
+        assert found <= true * (1 + 1e-9)
+        # Adding, all positive losses may be smaller than one cell.
+        assert not removing or found >= true * 0.98 - 1e-5
+
+
+def test_rare_records_with_little_noise_have_two_sided_bounds():
+    step = dp.PoissonSampled(1e-6, dp.Gaussian(0.4))
+    low, high = dp.Accountant().compose(step, 1_000_000).epsilon_bounds(1e-8)
+    assert 0.0 < low < high <= 1.02 * low

@@ -15,6 +15,7 @@ points. Cells' masses are good to `_CELL` relative, or what a list of points say
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,16 @@ _LARGEST = 600.0  # of a loss: its exponential has to fit
 
 # Number of the first cell, masses under P and Q, masses at infinity and missing, error of the masses.
 Cells = tuple[int, _Reals, _Reals, float, float, float]
+
+
+class Heap(NamedTuple):
+    """Outputs merged into one, which lies in no cell: their common loss, where the lattice starts, and their mass."""
+
+    loss: float
+    mass: float
+
+
+_NO_HEAP = Heap(0.0, 0.0)
 
 
 class GridLines:
@@ -66,8 +77,12 @@ class GridLines:
         cells = [_cells(loss, spacing, reach) for loss, _ in pairs]
         counts = np.array([float(count) for _, count in pairs])
         lines = []
-        for convert in (below, above):
-            losses = tuple(convert(cell, spacing) for cell in cells)
+        for losses in (
+            tuple(
+                _from_below(loss, cell, spacing, reach) for (loss, _), cell in zip(pairs, cells, strict=True)
+            ),
+            tuple(above(cell, spacing) for cell in cells),
+        ):
             terms = Terms(0.0, losses, counts, reach)
             lines.append(LatticeLine(terms, spacing, survey, saddle))
         self._below, self._above = lines
@@ -93,10 +108,10 @@ def above(cells: Cells, spacing: float) -> DiscreteLoss:
     return _on_points(first, masses, spacing, infinity, missing, 4.0 * error)
 
 
-def below(cells: Cells, spacing: float) -> DiscreteLoss:
-    """Merge shares of neighbouring cells into lattice points."""
+def below(cells: Cells, spacing: float, heap: Heap = _NO_HEAP) -> DiscreteLoss:
+    """Merge shares of neighbouring cells into lattice points, of a lattice that starts at the heap's loss."""
     first, p, q, infinity, missing, error = cells
-    start = np.exp(spacing * (first + np.arange(float(p.size + 1))))
+    start = np.exp(heap.loss + spacing * (first + np.arange(float(p.size + 1))))
     down = math.exp(-spacing)
     masses = [0.0] * (p.size + 2)  # of the points first - 1, first, ...
     kept_p = kept_q = 0.0  # the share of the last cell that waits for a partner, with a loss below this point
@@ -116,16 +131,27 @@ def below(cells: Cells, spacing: float) -> DiscreteLoss:
         masses[k + 1] += kept_p + share * mass
         kept_p, kept_q = (1.0 - share) * mass, (1.0 - share) * other
     masses[p.size] += kept_q * float(start[-2])
+    if heap.mass > 0.0:
+        masses[1 - first] += heap.mass
     # A loss at infinity stays there.
-    return _on_points(first - 1, np.array(masses), spacing, infinity, missing, 16.0 * error + 1e-12 * spacing)
+    loss_error = 16.0 * error + 1e-12 * spacing
+    return _on_points(first - 1, np.array(masses), spacing, infinity, missing, loss_error, heap.loss)
 
 
 def _on_points(
-    first: int, masses: _Reals, spacing: float, infinity: float, missing: float, loss_error: float
+    first: int,
+    masses: _Reals,
+    spacing: float,
+    infinity: float,
+    missing: float,
+    loss_error: float,
+    origin: float = 0.0,
 ) -> DiscreteLoss:
     """Return a discrete loss whose masses are exact by definition."""
     some = np.flatnonzero(masses > 1e-300)
-    losses = spacing * (first + some.astype(np.float64))
+    if not some.size:
+        raise OutOfReachError
+    losses = origin + spacing * (first + some.astype(np.float64))
     return DiscreteLoss(
         losses,
         np.log(masses[some]),
@@ -196,6 +222,52 @@ def _cells(loss: Loss, spacing: float, reach: float) -> Cells:
             ]
             error = _CELL + loss.mass_error + loss.loss_error
             return first, held[0], held[1], loss.infinity, loss.missing, error
+
+
+def _from_below(loss: Loss, cells: Cells, spacing: float, reach: float) -> DiscreteLoss:
+    """Merge a loss into a lattice, one that starts at the bulk of a sampled Gaussian."""
+    if isinstance(loss, SampledGaussianLoss):
+        found = _around_the_bulk(loss, spacing, reach)
+        return below(cells, spacing) if found is None else below(*found)
+    return below(cells, spacing)
+
+
+def _around_the_bulk(
+    loss: SampledGaussianLoss, spacing: float, reach: float
+) -> tuple[Cells, float, Heap] | None:
+    """Return the cells of a sampled Gaussian, and a heap of the outputs that hardly speak for the record, if any.
+
+    At a small rate nearly all outputs have losses just around log(1 - q). On a lattice through 0 they find too few
+    partners for a common loss on a point; here their common loss is a point.
+    """
+    sigma, rate = loss.sigma, loss.q
+    low, high = _range(SampledGaussianLoss(sigma, rate, True), reach)
+    if high > _LARGEST:
+        raise OutOfReachError
+    least, most = -reach * sigma, 1.0 + reach * sigma
+    top = float(_outputs(np.array([low + spacing]), sigma, rate)[0])
+    if not least < top < most:
+        return None
+    without, shifted = (_normal_between(least, top, mean, sigma) for mean in (0.0, 1.0))
+    if not without > 1e-200:
+        return None
+    under_p = (1.0 - rate) * without + rate * shifted
+    # At small rates the difference keeps its digits, at large ones the quotient does.
+    small = rate < 0.5
+    origin = math.log1p(rate * (shifted - without) / without) if small else math.log(under_p / without)
+    edges: _Reals = origin + spacing * np.arange(math.ceil((high - origin) / spacing) + 2.0)
+    x = np.clip(_outputs(edges, sigma, rate), top, most)
+    q, moved = _normal(x, 0.0, sigma), _normal(x, 1.0, sigma)
+    p = (1.0 - rate) * q + rate * moved
+    missing = mass_beyond(reach)
+    if loss.removing:
+        return (0, p, q, 0.0, missing, _CELL), spacing, Heap(origin, under_p)
+    return (-p.size, q[::-1], p[::-1], 0.0, missing, _CELL), spacing, Heap(-origin, without)
+
+
+def _normal_between(left: float, right: float, mean: float, sigma: float) -> float:
+    """Return one normal mass between two points, relatively precise: a sum of narrow cells."""
+    return math.fsum(_normal(np.linspace(left, right, 513), mean, sigma).tolist())
 
 
 def _outputs(losses: _Reals, sigma: float, q: float) -> _Reals:

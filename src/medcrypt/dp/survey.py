@@ -19,6 +19,7 @@ _Reals = NDArray[np.float64]
 _Rising = Callable[[_Reals, _Reals, _Reals, _Reals], _Reals]  # of c, K, K', K''
 
 _SCAN, _REFINED = 24, 10  # points of the first look along the axis and of each closer one
+_LOOKS = 7  # at most, where the saddle stands at a wall
 _WIDE = 2e5  # elements above which the scan is made in two halves
 
 
@@ -101,13 +102,18 @@ class Survey:
         variance = float(self.moments(np.array([1e-12]))[2][0])
         scale = 1.0 / math.sqrt(max(variance, 1e-300))
         low, high = min(1e-4 * scale, 1e-3), max(1e3 * scale, 100.0)
-        for points in (_SCAN, _REFINED, 5):
+        reached = -math.inf
+        for look, points in enumerate((_SCAN, _REFINED, *[5] * _LOOKS)):
+            if look > 2 and reached > -1.0:
+                break
             c = np.geomspace(low, high, points)
             k, slope, bend = self.moments(c)
             with np.errstate(invalid="ignore", over="ignore"):
-                above = np.flatnonzero(~(rising(c, k, slope, bend) < 0.0))
+                height = rising(c, k, slope, bend)
+            above = np.flatnonzero(~(height < 0.0))
             first = int(above[0]) if above.size else points - 1
             low, high = float(c[max(first - 1, 0)]), float(c[first])
+            reached = float(height[max(first - 1, 0)])
             if low == high:
                 break
         found = slice(max(first - 1, 0), max(first, 1))
