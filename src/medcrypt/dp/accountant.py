@@ -457,6 +457,9 @@ class Accountant:
     def _leaves(self) -> Counter[Event]:
         """Return the mechanisms that ran and how often: nesting and order do not count."""
         leaves: Counter[Event] = Counter()
+        if len(self._events) == 1 and not isinstance(self._events[0][0], Composed | Repeated):
+            leaves[self._events[0][0]] = self._events[0][1]
+            return leaves
         for event, count in self._events:
             for leaf, times in mechanisms(event, count):
                 leaves[leaf] += times

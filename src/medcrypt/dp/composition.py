@@ -66,6 +66,7 @@ class Composition:
     def __init__(self, losses: Sequence[Loss]) -> None:
         self._losses = tuple(losses)
         self._counts = (1,) * len(self._losses)
+        self._tabulated = tuple(loss for loss in self._losses if not isinstance(loss, GaussianLoss))
         self._reveals = any(isinstance(loss, DiscreteLoss) and loss.infinity > 0.0 for loss in self._losses)
         self._placed: tuple[Line, tuple[int, ...], float] | None = None
         self._traced: tuple[_Curve, tuple[int, ...]] | None = None
@@ -159,7 +160,8 @@ class Composition:
 
     def _largest_finite(self) -> float:
         """Return the largest loss that is not infinite, from above: from there on delta is what is at infinity."""
-        exact, rounded = Fraction(0), 0.0
+        exact: Fraction | int = 0
+        rounded = 0.0
         for loss, count in self._pairs():
             match loss:
                 case LaplaceLoss(e):
@@ -220,6 +222,8 @@ class Composition:
 
     def _terms(self, reach: float) -> Terms:
         """Return the composition as the line wants it."""
+        if len(self._tabulated) == len(self._losses):
+            return Terms(0.0, self._tabulated, np.array(self._counts, dtype=np.float64), reach)
         return Terms.of(self._pairs(), reach)
 
     @np.errstate(all="ignore")
