@@ -259,3 +259,43 @@ def test_several_orders_serve_events_that_one_order_does_not():
         budget = dp.Filter(epsilon=4.0, delta=1e-6, kind="renyi", orders=[1.5, 3.0, 6.0, 12.0, 24.0])
         budget.spend(event)
         assert budget.spent < 0.5
+
+
+def test_a_state_past_some_orders_is_loaded_again():
+    """Orders above those of the curve are charged infinitely; their sums must not outgrow what is read."""
+    first = dp.Filter(epsilon=2.0, delta=1e-5, kind="renyi")
+    for _ in range(3):
+        first.spend(dp.RenyiCurve((2.0, 10.0), (0.001, 0.0015)))
+    state = first.state_dict()
+    assert max(len(spent) for spent in state["spent"]) < 100
+    second = dp.Filter(epsilon=2.0, delta=1e-5, kind="renyi")
+    second.load_state_dict(json.loads(json.dumps(state)))
+    assert second.state_dict() == state
+    assert second.spent == first.spent
+    for budget in (first, second):
+        assert not budget.would_exceed(dp.Gaussian(20.0))
+        with pytest.raises(ValueError, match="finite"):
+            budget.spend(dp.RenyiCurve([1.1], [0.0]))
+
+
+def test_a_state_of_before_cannot_lower_what_is_spent():
+    budget = dp.Filter(epsilon=1.0, delta=1e-6)
+    start = budget.state_dict()
+    budget.spend(dp.Gaussian(6.0))
+    later = budget.state_dict()
+    with pytest.raises(ValueError, match="spent less"):
+        budget.load_state_dict(start)
+    assert budget.state_dict() == later
+    budget.load_state_dict(later)
+    budget.load_state_dict(start, reset=True)
+    assert budget.spent == 0.0
+    budget.load_state_dict(later)
+    assert budget.state_dict() == later
+
+
+def test_one_lower_sum_among_higher_ones_is_refused():
+    budget = dp.Filter(epsilon=2.0, delta=1e-5, kind="renyi", orders=[2.0, 8.0])
+    budget.spend(dp.Gaussian(20.0))
+    first, second = (int(spent) for spent in budget.state_dict()["spent"])
+    with pytest.raises(ValueError, match="spent less"):
+        budget.load_state_dict({**budget.state_dict(), "spent": [str(first + 1), str(second - 1)]})

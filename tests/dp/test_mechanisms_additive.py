@@ -272,3 +272,28 @@ def test_the_noise_of_a_mean_is_the_stated_one():
     means = mechanism.release_many(np.full(10, 0.5), 20_000)
     assert abs(means.var() / (4.0 / 10) ** 2 - 1.0) < LARGE / math.sqrt(means.size)
     assert abs(means.mean() - 0.5) < 5.4 * 0.4 / math.sqrt(means.size)
+
+
+@pytest.mark.parametrize(
+    ("clip", "step"), [(5e-324, 5e-324), (2.5e-323, 5e-324), (1.0, 2.0**-1000), (1e-291, 2.0**-970)]
+)
+def test_a_lattice_of_subnormal_numbers_is_refused(clip, step):
+    """Five steps of 5e-324 in a clip let nine ones through as (2, ..., 2), of norm 6."""
+    with pytest.raises(ValueError, match="at least 1e-290"):
+        dp.GaussianMechanism(1.0, clip=clip, shape=9, granularity=step)
+
+
+def test_the_smallest_lattice_keeps_its_bound():
+    step = 2.0**-963
+    z = dp.GaussianMechanism(1.0, clip=5 * step, shape=9, granularity=step).lattice_sum(np.ones((1, 9)))
+    assert sum(int(k) ** 2 for k in z) <= 25
+
+
+def test_a_mean_with_a_public_number_keeps_odd_integers_above_2_to_the_53(monkeypatch):
+    """Through doubles they would become even, before the noise is added."""
+    mechanism = dp.MeanMechanism(1.0, 1.0, neighbors="replace_one")
+    monkeypatch.setattr(
+        "medcrypt.dp.mechanisms.mean.ClippedSum.__call__", lambda self, records: np.array(2**60 + 1)
+    )
+    monkeypatch.setattr("medcrypt.dp.noise.rounded_gaussian", lambda sigma, shape: np.full(shape, -(2**60)))
+    assert mechanism.release([1.0]) == mechanism.granularity

@@ -1,7 +1,13 @@
 """Histograms, quantiles, sparse vector: exact laws, and the privacy that they claim."""
 
+import contextlib
+import copy
 import math
+import pickle
+import threading
+import time
 from collections import Counter
+from decimal import Decimal
 from fractions import Fraction
 
 import mpmath as mp
@@ -173,6 +179,45 @@ def test_large_secret_bins_are_released_and_replacing_costs_twice():
             dp.PrivateBinsMechanism(1.0, delta)
 
 
+def test_equal_labels_cannot_tell_whose_object_was_released():
+    mechanism = dp.PrivateBinsMechanism(scale=2.0, delta=1e-8)
+    [label] = mechanism.release([np.int64(1)] + [1] * 1000)
+    assert type(label) is int
+    [label] = mechanism.release([np.str_("CT")] + ["CT"] * 1000)
+    assert type(label) is str
+    [label] = mechanism.release(np.array([b"CT"] * 1000))
+    assert type(label) is bytes
+
+
+class Word(str):
+    """Equal to a str, and still another object."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return "Word"
+
+
+@pytest.mark.parametrize(
+    "first", [True, np.True_, 1.0, -0.0, Decimal(1), Fraction(1), Word("a"), None, ("a",), np.float64(1.0)]
+)
+def test_labels_of_other_types_are_refused(first):
+    with pytest.raises(TypeError, match="a label must be"):
+        dp.PrivateBinsMechanism(scale=2.0, delta=1e-8).release([first] * 1000)
+
+
+@pytest.mark.parametrize("mixed", [["a", 1], [1, b"a"], [b"a", "a"]])
+def test_labels_of_different_types_are_refused(mixed):
+    with pytest.raises(TypeError, match="all str, all bytes or all int"):
+        dp.PrivateBinsMechanism(scale=2.0, delta=1e-8).release(mixed * 1000)
+
+
+@given(st.lists(st.text(max_size=3), max_size=9) | st.lists(st.integers(), max_size=9))
+def test_secret_bins_come_out_sorted_by_label(labels):
+    released = dp.PrivateBinsMechanism(scale=1.0, delta=1e-8).release(labels * 200)
+    assert list(released) == sorted(set(labels))
+
+
 # --- Sparse vector
 
 
@@ -230,3 +275,43 @@ def test_bad_parameters_of_a_sparse_vector_are_refused():
             dp.SparseVector(**({"epsilon": 1.0, "threshold": 1.0, "clip": 1.0} | wrong))
     with pytest.raises(ValueError, match="finite"):
         dp.SparseVector(1.0, 1.0, 1.0).above([math.nan])
+
+
+def test_threads_share_the_answers_of_a_sparse_vector(monkeypatch):
+    """Every draw waits, so that whoever is not locked out has passed the check too."""
+    vector = dp.SparseVector(epsilon=1e6, threshold=0.5, clip=1.0, positives=2)
+    drawn = dp.noise.discrete_laplace
+
+    def slow(scale):
+        time.sleep(0.02)
+        return drawn(scale)
+
+    monkeypatch.setattr("medcrypt.dp.noise.discrete_laplace", slow)
+    given_out, start = [], threading.Barrier(5)
+
+    def ask():
+        start.wait()
+        with contextlib.suppress(BudgetError):
+            given_out.append(vector.above([1.0]))
+
+    threads = [threading.Thread(target=ask) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert given_out == [True, True]
+    with pytest.raises(BudgetError):
+        vector.above([1.0])
+
+
+def test_a_sparse_vector_that_is_past_its_answers_stays_closed():
+    vector = dp.SparseVector(epsilon=1e6, threshold=0.5, clip=1.0)
+    vector._left = -1
+    with pytest.raises(BudgetError):
+        vector.above([0.0])
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_sparse_vector_is_not_copied(duplicate):
+    with pytest.raises(TypeError, match="twice"):
+        duplicate(dp.SparseVector(epsilon=1.0, threshold=5.0, clip=1.0))

@@ -48,6 +48,7 @@ __all__ = ["Filter"]
 _KINDS = ("zcdp", "renyi", "gaussian")
 _UNITS = 1 << 256
 _INFINITE = 1 << 2048
+_DIGITS = 1000  # of a sum that is read
 
 
 class Filter:
@@ -75,6 +76,10 @@ class Filter:
     -----
     The filter is safe to share between threads. It says when to stop; epsilon at a stop that depends on the
     outputs is no smaller than the budget, so there is no ``epsilon()`` to ask for on the way.
+
+    What was released stays released. Where a run goes back to an earlier checkpoint, the filter must keep its later
+    state: `load_state_dict` refuses to lower what is spent, but a new process has only the state that it is given. Save
+    the state after `spend` and before anything is released, apart from the model's checkpoints, and load the newest.
 
     Examples
     --------
@@ -171,7 +176,7 @@ class Filter:
             total = [spent + charge for spent, charge in zip(self._spent, charges, strict=True)]
             if not self._fits(total):
                 raise BudgetError("the privacy budget would be passed; nothing was spent")
-            self._spent = total
+            self._spent = self._capped(total)
 
     def would_exceed(self, event: Event, count: int = 1) -> bool:
         """Tell whether `spend` would refuse an event now.
@@ -216,20 +221,23 @@ class Filter:
         with self._lock:
             return {**self._parameters(), "spent": [str(spent) for spent in self._spent]}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], *, reset: bool = False) -> None:
         """Replace what is spent by what `state_dict` returned.
 
         Parameters
         ----------
         state
             The state of a filter with the same parameters.
+        reset
+            True allows to lower what is spent: for a filter whose releases nobody has seen.
 
         Raises
         ------
         TypeError
             If the state is not a dictionary.
         ValueError
-            If it is malformed, or of a filter with other parameters. The filter is unchanged then.
+            If it is malformed, or of a filter with other parameters, or, without ``reset``, a sum is below the present
+            one. The filter is unchanged then.
         """
         if not isinstance(state, dict):
             raise TypeError(f"state must be a dict, not {type(state).__name__}")
@@ -242,10 +250,15 @@ class Filter:
         spent = state["spent"]
         if not isinstance(spent, list) or len(spent) != len(self._budgets):
             raise ValueError("spent must be a list of one sum each")
-        if not all(isinstance(s, str) and s.isascii() and s.isdigit() and len(s) < 200 for s in spent):
+        if not all(isinstance(s, str) and s.isascii() and s.isdigit() and len(s) <= _DIGITS for s in spent):
             raise ValueError("a sum must be a decimal number")
+        loaded = self._capped([int(s) for s in spent])
         with self._lock:
-            self._spent = [int(s) for s in spent]
+            if not reset and any(new < old for new, old in zip(loaded, self._spent, strict=True)):
+                raise ValueError(
+                    "the state has spent less than this filter; reset=True loads it all the same"
+                )
+            self._spent = loaded
 
     def _parameters(self) -> dict[str, Any]:
         """Return what two filters must have in common to exchange states."""
@@ -281,6 +294,10 @@ class Filter:
     def _fits(self, total: list[int]) -> bool:
         """Tell whether some sum is within its budget."""
         return any(spent <= budget for spent, budget in zip(total, self._budgets, strict=True))
+
+    def _capped(self, total: list[int]) -> list[int]:
+        """Return sums of which those past their budget are one unit past it: they stay so, and states short."""
+        return [min(spent, budget + 1) for spent, budget in zip(total, self._budgets, strict=True)]
 
     def _charges(self, event: Event, count: int) -> list[int]:
         """Return what an event adds to each sum, rounded up."""

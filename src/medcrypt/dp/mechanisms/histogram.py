@@ -3,6 +3,7 @@
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from medcrypt.dp import noise
 from medcrypt.dp.events import RELATIONS, ApproximateDP, Event, _at_least, _positive, _real
 from medcrypt.dp.mechanisms.additive import LaplaceMechanism
 from medcrypt.dp.mechanisms.lattice import Integers
+
+Label = str | bytes | int
 
 __all__ = ["CountMechanism", "HistogramMechanism", "PrivateBinsMechanism"]
 
@@ -256,31 +259,42 @@ class PrivateBinsMechanism:
         self.event: Event = ApproximateDP(bins * epsilon, min(bins * mentioned, 1.0 - 2.0**-53))
         self.distance = noise.distance("discrete_laplace", self._scale)
 
-    def release(self, records: Iterable[Hashable]) -> dict[Hashable, int]:
+    def release(self, records: Iterable[Label | np.generic]) -> dict[Any, int]:
         """Return the noisy counts that reach the threshold.
 
         Parameters
         ----------
         records
-            Labels, one a record; any iterable.
+            Labels, one a record; any iterable. All are str, all bytes or all int, and no subclass of these;
+            strings, bytes and integers of numpy count as Python's. Which of the three is part of the public schema.
 
         Returns
         -------
         dict
-            From labels to counts, in an order that depends on the labels alone.
+            From labels to counts, sorted by label.
+
+        Raises
+        ------
+        TypeError
+            If labels are of another type or of different types. Labels that are equal and yet differ (1 and True, 0.0
+            and -0.0) would tell who came first.
         """
-        counts: dict[Hashable, int] = {}
-        for label in records:
+        counts: dict[Any, int] = {}
+        types = set()
+        for record in records:
+            label = _plain_label(record)
+            types.add(type(label))
             counts[label] = counts.get(label, 0) + 1
-        noisy = np.array(list(counts.values()), dtype=np.int64) + noise.discrete_laplace(
-            self._scale, len(counts)
-        )
-        kept = [
-            (label, count)
-            for label, count in zip(counts, noisy.tolist(), strict=True)
+        if len(types) > 1:
+            raise TypeError("the labels of a release must be all str, all bytes or all int")
+        labels = sorted(counts)
+        true = np.array([counts[label] for label in labels], dtype=np.int64)
+        noisy = true + noise.discrete_laplace(self._scale, len(labels))
+        return {
+            label: count
+            for label, count in zip(labels, noisy.tolist(), strict=True)
             if count >= self.threshold
-        ]
-        return dict(sorted(kept, key=lambda entry: repr(entry[0])))
+        }
 
     def charge(self, epsilon: float, draws: int) -> float:
         """Return the delta to add for draws that are not exactly of their law.
@@ -298,3 +312,16 @@ class PrivateBinsMechanism:
             See `noise.charge`.
         """
         return noise.charge(epsilon, _at_least(0, "draws", draws), self.distance)
+
+
+def _plain_label(label: object) -> Label:
+    """Return a label as Python's own str, bytes or int, of which equal ones cannot be told apart."""
+    if type(label) is str or type(label) is bytes or type(label) is int:
+        return label
+    if isinstance(label, np.str_):
+        return str(label)
+    if isinstance(label, np.bytes_):
+        return bytes(label)
+    if isinstance(label, np.integer):
+        return int(label)
+    raise TypeError(f"a label must be a str, bytes or int, not {type(label).__name__}")

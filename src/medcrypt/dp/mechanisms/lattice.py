@@ -27,6 +27,7 @@ _TILE = 1 << 18  # numbers converted at a time
 _CAPACITY = 2.0**61  # of a coordinate of a sum: the noise has as much again, and more
 _UP = 1.0 + 2.0**-50
 _DOWN = 1.0 - 2.0**-48
+_LEAST = 1e-290  # below, products are subnormal and lose the bits that the factors' slack counts on
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class ClippedSum:
     neighbors
         The neighbouring relation: adding or removing a record moves the sum by C, replacing one by 2 C.
     granularity
-        Step g of the lattice, a power of two of at most C.
+        Step g of the lattice, a power of two of at most C. Both are at least 1e-290.
     """
 
     clip: float
@@ -60,6 +61,8 @@ class ClippedSum:
             raise ValueError(f"norm must be one of {NORMS}, not {self.norm!r}")
         if self.neighbors not in RELATIONS:
             raise ValueError(f"neighbors must be one of {RELATIONS}, not {self.neighbors!r}")
+        if min(self.clip, granularity) < _LEAST:
+            raise ValueError(f"clip and granularity must be at least {_LEAST}: below, doubles lose precision")
         if math.frexp(granularity)[0] != 0.5:
             raise ValueError(f"granularity must be a power of two, not {granularity}")
         if granularity > self.clip:

@@ -127,7 +127,8 @@ class MeanMechanism:
         if values.ndim == 0 or (len(values) == 0 and not self._counts):
             raise ValueError("a mean needs records")
         total = self._clipped(as_reals(values - self._center))
-        noisy = np.append(total.ravel(), [self._unit * len(values)] * self._counts).astype(np.int64)
+        number = np.array([self._unit * len(values)] * self._counts, dtype=np.int64)  # else doubles come out
+        noisy = np.append(total.ravel(), number)
         noisy = noisy + noise.rounded_gaussian(self._sigma, (_at_least(0, "count", count), noisy.size))
         numbers = np.maximum(noisy[:, -1] / self._unit, 1.0) if self._counts else float(len(values))
         sums = noisy[:, : self._clipped.dimension] * np.float64(self.granularity)

@@ -1,7 +1,9 @@
 """The sparse vector technique: many questions, of which only the few answered "above" cost anything."""
 
 import math
+import threading
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -51,6 +53,11 @@ class SparseVector:
     TypeError, ValueError
         If an argument is of the wrong type or outside its range.
 
+    Notes
+    -----
+    Safe to share between threads, which answer one after another. It is neither copied nor pickled: two copies would
+    compare with one threshold, and count their answers apart.
+
     Examples
     --------
     >>> from medcrypt import dp
@@ -87,9 +94,13 @@ class SparseVector:
         self._threshold = math.floor(_real("threshold", threshold) / step) + noise.discrete_laplace(
             threshold_scale
         )
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"SparseVector(event={self.event!r}, left={self._left})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise TypeError("a sparse vector is not copied: two copies would spend one budget twice")
 
     def above(self, records: ArrayLike) -> bool:
         """Tell whether the sum of the clipped records is above the threshold, both with noise.
@@ -111,13 +122,14 @@ class SparseVector:
         TypeError, ValueError, OverflowError
             As for `GaussianMechanism.release`.
         """
-        if self._left == 0:
-            raise BudgetError('all answers "above" have been given')
-        total = int(self._clipped(np.asarray(records)))
-        self.draws += 1
-        answer = total + noise.discrete_laplace(self._question) > self._threshold
-        self._left -= answer
-        return answer
+        with self._lock:  # no other question between the check and its being paid
+            if self._left <= 0:
+                raise BudgetError('all answers "above" have been given')
+            total = int(self._clipped(np.asarray(records)))
+            self.draws += 1
+            answer = total + noise.discrete_laplace(self._question) > self._threshold
+            self._left -= answer
+            return answer
 
     def charge(self, epsilon: float) -> float:
         """Return the delta to add for the draws so far, which are not exactly of their law.
