@@ -53,6 +53,7 @@ def _private_step() -> Callable[[], object]:
         dp.sgd.PoissonSampler(_POPULATION, _BATCH / _POPULATION),
         clip=1.0,
         noise_multiplier=1.0,
+        expected_batch_size=_BATCH,
         accountant=dp.Accountant(),
     )
     optimizer = dp.sgd.DPOptimizer(net.parameters, private, learning_rate=1e-3)

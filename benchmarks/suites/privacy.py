@@ -41,7 +41,9 @@ class PrivateStep:
             from medcrypt import dp
 
             sampler = dp.sgd.PoissonSampler(100_000, batch / 100_000)
-            self.private = dp.sgd.PrivateGradient(sampler, clip=1.0, noise_multiplier=1.0)
+            self.private = dp.sgd.PrivateGradient(
+                sampler, clip=1.0, noise_multiplier=1.0, expected_batch_size=batch
+            )
             rng = np.random.default_rng(0)
             self.layer = dp.sgd.Dense(rng.normal(size=(batch, 64)), rng.normal(size=(batch, 64)))
         except (ImportError, AttributeError) as missing:

@@ -115,7 +115,9 @@ def test_guesses_abstain_in_the_middle():
 def one_training(multiplier, canaries=400, steps=4):
     """Train a mean on orthogonal canaries with noise, and score each by what the released steps say of it."""
     coins = audit.canary_coins(canaries)
-    private = sgd.PrivateGradient(sgd.PoissonSampler(canaries, 1.0), clip=1.0, noise_multiplier=multiplier)
+    private = sgd.PrivateGradient(
+        sgd.PoissonSampler(canaries, 1.0), clip=1.0, noise_multiplier=multiplier, expected_batch_size=canaries
+    )
     gradients = np.eye(canaries)[coins]
     scores = sum(private.step([sgd.PerSample(gradients)])[0] for _ in range(steps))
     correct = audit.one_run_guesses(scores, coins, guesses=100)
@@ -203,7 +205,9 @@ class DpSgd:
         for _ in range(count):
             for step in range(3):
                 z = 1.5 if step < self._noisy else 1e-9
-                private = sgd.PrivateGradient(sgd.PoissonSampler(1, 1.0), clip=1.0, noise_multiplier=z)
+                private = sgd.PrivateGradient(
+                    sgd.PoissonSampler(1, 1.0), clip=1.0, noise_multiplier=z, expected_batch_size=1
+                )
                 outputs.append(private.step([sgd.PerSample(records)])[0])
         return np.array(outputs).reshape(count, 6)
 

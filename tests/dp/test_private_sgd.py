@@ -5,6 +5,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,6 +20,14 @@ import tiny_nn
 
 SILENT = 1e-9
 FULL = sgd.PoissonSampler(1, 1.0)
+
+
+def private_of(sampler, **options):
+    """A private gradient; where the sampler fixes no batch size, one is stated: 1 for `FULL`."""
+    stated = (
+        {} if sampler.public_size else {"expected_batch_size": sampler.population * sampler.sampling_rate}
+    )
+    return sgd.PrivateGradient(sampler, **(stated | options))
 
 
 def layers_of(kind, rng, n):
@@ -124,7 +133,7 @@ def test_a_neighbour_moves_the_integers_by_at_most_the_sensitivity(kind, n, clip
     sampler = FULL if relation == "add" else sgd.FixedSizeSampler(max(n, 1), max(n, 1))
 
     def lattice(samples):
-        private = sgd.PrivateGradient(sampler, clip=clip, noise_multiplier=SILENT)
+        private = private_of(sampler, clip=clip, noise_multiplier=SILENT)
         private.add([sgd.PerSample(np.array(samples))])
         step = private._granularity()
         return np.rint(private._sum / step).astype(np.int64), Fraction(step), Fraction(private.sensitivity())
@@ -140,24 +149,24 @@ def test_a_neighbour_moves_the_integers_by_at_most_the_sensitivity(kind, n, clip
 def test_the_sensitivity_is_the_clip_and_little_more():
     layer = layers_of("dense", np.random.default_rng(5), 4)
     for sampler, factor in ((FULL, 1.0), (sgd.FixedSizeSampler(10, 4), 2.0)):
-        private = sgd.PrivateGradient(sampler, clip=3.0, noise_multiplier=1.0)
+        private = private_of(sampler, clip=3.0, noise_multiplier=1.0)
         private.add([layer])
         assert 3.0 * factor < private.sensitivity() < 3.0 * factor * 1.00002
 
 
 def test_short_gradients_pass_and_long_ones_are_shortened():
-    private = sgd.PrivateGradient(FULL, clip=1.0, noise_multiplier=SILENT)
+    private = private_of(FULL, clip=1.0, noise_multiplier=SILENT)
     [mean] = private.step([sgd.PerSample([[0.3, 0.4], [30.0, -40.0]])])
     assert mean == pytest.approx([0.9, -0.4], abs=1e-4)
 
 
 def test_clips_of_layers_hold_for_each_layer():
-    private = sgd.PrivateGradient(FULL, clip=[1.0, 0.1], noise_multiplier=SILENT)
+    private = private_of(FULL, clip=[1.0, 0.1], noise_multiplier=SILENT)
     first, second = private.step([sgd.PerSample([[3.0, 4.0]]), sgd.PerSample([[3.0, 4.0]])])
     assert first == pytest.approx([0.6, 0.8], abs=1e-4)
     assert second == pytest.approx([0.06, 0.08], abs=1e-4)
     assert private.clip == pytest.approx(math.hypot(1.0, 0.1))
-    fresh = sgd.PrivateGradient(FULL, clip=[1.0, 0.1], noise_multiplier=1.0)
+    fresh = private_of(FULL, clip=[1.0, 0.1], noise_multiplier=1.0)
     with pytest.raises(ValueError, match="2 clips are given for 1 layers"):
         fresh.add([sgd.PerSample([[1.0]])])
 
@@ -165,7 +174,7 @@ def test_clips_of_layers_hold_for_each_layer():
 def test_parts_of_a_batch_add_up():
     rng = np.random.default_rng(6)
     gradients = rng.normal(size=(10, 4))
-    private = sgd.PrivateGradient(FULL, clip=1.0, noise_multiplier=SILENT)
+    private = private_of(FULL, clip=1.0, noise_multiplier=SILENT)
     [whole] = private.step([sgd.PerSample(gradients)])
     for part in (gradients[:3], gradients[3:3], gradients[3:]):
         private.add([sgd.PerSample(part)])
@@ -177,7 +186,7 @@ def test_parts_of_a_batch_add_up():
     ("sampler", "factor"), [(sgd.PoissonSampler(4, 1.0), 1), (sgd.FixedSizeSampler(4, 4), 2)]
 )
 def test_the_noise_has_the_stated_spread(sampler, factor):
-    private = sgd.PrivateGradient(sampler, clip=3.0, noise_multiplier=0.7)
+    private = private_of(sampler, clip=3.0, noise_multiplier=0.7)
     [mean] = private.step([sgd.PerSample(np.zeros((4, 20_000)))])
     assert (
         abs(np.square(mean * 4).mean() / (0.7 * 3.0 * factor) ** 2 - 1.0) < 5.4 * math.sqrt(2 / 20_000) + 1e-4
@@ -189,12 +198,12 @@ def test_the_noise_has_the_stated_spread(sampler, factor):
 def test_every_step_is_paid_before_it_is_drawn(monkeypatch):
     accountant = dp.Accountant()
     sampler = sgd.PoissonSampler(100, 0.1)
-    private = sgd.PrivateGradient(sampler, clip=1.0, noise_multiplier=1.5, accountant=accountant)
+    private = private_of(sampler, clip=1.0, noise_multiplier=1.5, accountant=accountant)
     for _ in range(3):
         private.step([sgd.PerSample(np.zeros((0, 2)))])
     assert accountant.events == ((dp.PoissonSampled(0.1, dp.Gaussian(1.5)), 3),)
     budget = dp.Filter(epsilon=1.0, delta=1e-5, kind="renyi")
-    private = sgd.PrivateGradient(sampler, clip=1.0, noise_multiplier=0.3, accountant=budget)
+    private = private_of(sampler, clip=1.0, noise_multiplier=0.3, accountant=budget)
     monkeypatch.setattr("os.urandom", None)
     with pytest.raises(BudgetError):
         private.step([sgd.PerSample(np.zeros((0, 2)))])
@@ -202,10 +211,8 @@ def test_every_step_is_paid_before_it_is_drawn(monkeypatch):
 
 def test_a_sampling_scheme_and_an_accountant_must_agree():
     with pytest.raises(ValueError, match="replace_one"):
-        sgd.PrivateGradient(
-            sgd.FixedSizeSampler(10, 2), clip=1.0, noise_multiplier=1.0, accountant=dp.Accountant()
-        )
-    event = sgd.PrivateGradient(sgd.FixedSizeSampler(10, 2), clip=1.0, noise_multiplier=1.0).event
+        private_of(sgd.FixedSizeSampler(10, 2), clip=1.0, noise_multiplier=1.0, accountant=dp.Accountant())
+    event = private_of(sgd.FixedSizeSampler(10, 2), clip=1.0, noise_multiplier=1.0).event
     assert event == dp.SampledWithoutReplacement(2, 10, dp.Gaussian(1.0))
 
 
@@ -226,7 +233,7 @@ def test_an_adaptive_clip_finds_the_quantile_and_costs_what_the_event_says():
     rng = np.random.default_rng(7)
     norms = rng.uniform(1.0, 3.0, 1000)
     gradients = norms[:, None] * np.array([0.6, 0.8])
-    private = sgd.PrivateGradient(
+    private = private_of(
         sgd.PoissonSampler(1000, 1.0), clip=20.0, noise_multiplier=2.0, adaptive=sgd.AdaptiveClip(0.5)
     )
     for _ in range(60):
@@ -238,14 +245,12 @@ def test_an_adaptive_clip_finds_the_quantile_and_costs_what_the_event_says():
     assert private.event == dp.Gaussian(2.0)
     assert private.draws == 60 * 3
     with pytest.raises(ValueError, match="nothing is left"):
-        sgd.PrivateGradient(
-            FULL, clip=1.0, noise_multiplier=2.0, adaptive=sgd.AdaptiveClip(noise_multiplier=2.0)
-        )
+        private_of(FULL, clip=1.0, noise_multiplier=2.0, adaptive=sgd.AdaptiveClip(noise_multiplier=2.0))
 
 
 def test_training_moves_the_parameters_in_place_with_momentum():
     weight = np.zeros(2, dtype=np.float32)
-    private = sgd.PrivateGradient(FULL, clip=9.0, noise_multiplier=SILENT)
+    private = private_of(FULL, clip=9.0, noise_multiplier=SILENT)
     optimizer = sgd.DPOptimizer([weight], private, learning_rate=0.1, momentum=0.5)
     for _ in range(2):
         optimizer.step([sgd.PerSample([[1.0, -2.0]])])
@@ -259,24 +264,24 @@ def test_training_moves_the_parameters_in_place_with_momentum():
 def test_bad_parameters_are_refused():
     for clip in (0.0, -1.0, math.nan, math.inf, [], [1.0, 0.0]):
         with pytest.raises(ValueError, match="clip"):
-            sgd.PrivateGradient(FULL, clip=clip, noise_multiplier=1.0)
+            private_of(FULL, clip=clip, noise_multiplier=1.0)
     for z in (0.0, math.nan):
         with pytest.raises(ValueError, match="noise_multiplier"):
-            sgd.PrivateGradient(FULL, clip=1.0, noise_multiplier=z)
-    for bad in ((0, 0.1), (10, 1.5), (10, math.nan)):
+            private_of(FULL, clip=1.0, noise_multiplier=z)
+    for bad in ((0, 0.1), (10, 1.5), (10, math.nan), (10, 0.0)):
         with pytest.raises(ValueError, match="must"):
             sgd.PoissonSampler(*bad)
     with pytest.raises(ValueError, match="cannot be drawn"):
         sgd.FixedSizeSampler(3, 4)
     with pytest.raises(TypeError, match="Accountant"):
-        sgd.PrivateGradient(FULL, clip=1.0, noise_multiplier=1.0, accountant="free")
+        private_of(FULL, clip=1.0, noise_multiplier=1.0, accountant="free")
     with pytest.raises(OverflowError):
-        sgd.PrivateGradient(FULL, clip=1.0, noise_multiplier=1e9).step([sgd.PerSample(np.zeros((1, 1)))])
+        private_of(FULL, clip=1.0, noise_multiplier=1e9).step([sgd.PerSample(np.zeros((1, 1)))])
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e200])
 def test_gradients_that_are_not_finite_are_refused_and_nothing_is_kept(bad):
-    private = sgd.PrivateGradient(FULL, clip=1.0, noise_multiplier=1.0)
+    private = private_of(FULL, clip=1.0, noise_multiplier=1.0)
     x, dy = np.ones((2, 2)), np.ones((2, 2))
     x[1, 1] = bad
     for layer in (sgd.Dense(x, dy), sgd.Dense(dy, x, bias=False), sgd.PerSample(x), sgd.GroupNorm(x, dy)):
@@ -303,10 +308,8 @@ def test_wrong_shapes_and_batches_are_refused():
         sgd.Embedding([[0.5]], np.ones((1, 1, 3)), rows=4)
     with pytest.raises(TypeError):
         sgd.PerSample([["a"]])
-    private = sgd.PrivateGradient(FULL, clip=1.0, noise_multiplier=1.0, max_batch=2)
+    private = private_of(FULL, clip=1.0, noise_multiplier=1.0)
     private.add([sgd.PerSample(np.ones((2, 3)))])
-    with pytest.raises(ValueError, match="max_batch"):
-        private.add([sgd.PerSample(np.ones((1, 3)))])
     with pytest.raises(ValueError, match="shapes"):
         private.add([sgd.PerSample(np.ones((0, 4)))])
 
@@ -318,10 +321,93 @@ def test_a_network_learns_under_privacy():
     x = rng.normal(size=(2000, 10)) + 1.5 * labels[:, None]
     net = tiny_nn.perceptron(10, 8, 2, seed=1)
     accountant, sampler = dp.Accountant(), sgd.PoissonSampler(2000, 0.05)
-    private = sgd.PrivateGradient(sampler, clip=1.0, noise_multiplier=2.5, accountant=accountant)
+    private = private_of(sampler, clip=1.0, noise_multiplier=2.5, accountant=accountant)
     optimizer = sgd.DPOptimizer(net.parameters, private, learning_rate=0.5)
     for _ in range(60):
         batch = sampler.sample()
         optimizer.step(net.private(x[batch], labels[batch]))
     assert accountant.epsilon(1e-5) < 1.0
     assert (net.predict(x) == labels).mean() > 0.9
+
+
+def test_the_number_of_records_reaches_no_output():
+    """Whatever the population: the divisor, the largest batch and the spread of the count are the same."""
+    seen = set()
+    for population in (999, 1000, 1001, 10**9):
+        private = sgd.PrivateGradient(
+            sgd.PoissonSampler(population, 0.01),
+            clip=1.0,
+            noise_multiplier=SILENT,
+            expected_batch_size=10,
+            adaptive=sgd.AdaptiveClip(),
+        )
+        [mean] = private.step([sgd.PerSample([[0.5, 0.25]])])
+        seen.add((*mean.round(5), private._max_batch, private._count_multiplier, private._multiplier))
+    assert len(seen) == 1
+    assert next(iter(seen))[:2] == (0.05, 0.025)
+
+
+def test_outputs_lie_on_the_lattice_over_the_public_size():
+    private = sgd.PrivateGradient(
+        sgd.PoissonSampler(1001, 0.01), clip=1.0, noise_multiplier=1.0, expected_batch_size=16
+    )
+    [mean] = private.step([sgd.PerSample(np.zeros((5, 8)))])
+    steps = mean * 16 / private._granularity()
+    assert (steps == np.rint(steps)).all()
+
+
+def test_a_poisson_sampler_needs_a_public_size_and_a_fixed_one_has_it():
+    with pytest.raises(ValueError, match="public constant"):
+        sgd.PrivateGradient(sgd.PoissonSampler(100, 0.1), clip=1.0, noise_multiplier=1.0)
+    with pytest.raises(ValueError, match="fixes the batch size"):
+        private_of(sgd.FixedSizeSampler(10, 2), clip=1.0, noise_multiplier=1.0, expected_batch_size=2)
+    for bad in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="expected_batch_size"):
+            private_of(FULL, clip=1.0, noise_multiplier=1.0, expected_batch_size=bad)
+    assert not hasattr(sgd.PoissonSampler(100, 0.1), "expected_size")
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 100.0, 1e4, 1e6])
+def test_a_largest_batch_that_chance_could_pass_is_refused(size):
+    least = math.ceil(size + 10 * math.sqrt(size) + 34)
+    sampler = sgd.PoissonSampler(10**9, 1e-3)
+    options = {"clip": 1.0, "noise_multiplier": 1.0, "expected_batch_size": size}
+    with pytest.raises(ValueError, match=f"max_batch must be at least {least}"):
+        sgd.PrivateGradient(sampler, max_batch=least - 1, **options)
+    private = sgd.PrivateGradient(sampler, max_batch=least, **options)
+    exact = mp.gammainc(least + 1, 0, size, regularized=True)  # P[Poisson(size) > least]
+    assert exact <= private._excess_probability() < 2.0**-72
+    with pytest.raises(ValueError, match="max_batch must be at least 4"):
+        private_of(sgd.FixedSizeSampler(10, 4), clip=1.0, noise_multiplier=1.0, max_batch=3)
+
+
+@pytest.mark.parametrize("parts", [[60], [45, 15], [44, 1, 0, 15]])
+@pytest.mark.parametrize("clip", [1.0, [1.0]])
+def test_samples_past_the_largest_batch_are_left_out_in_their_order(parts, clip):
+    gradients = np.eye(60)
+    private = private_of(FULL, clip=clip, noise_multiplier=SILENT, max_batch=45)
+    start = 0
+    for part in parts:
+        private.add([sgd.PerSample(gradients[start : start + part])])
+        start += part
+    [mean] = private.release()
+    assert mean[:45] == pytest.approx(1.0, abs=1e-4)
+    assert mean[45:] == pytest.approx(0.0, abs=1e-4)
+
+
+def test_an_adaptive_clip_counts_only_the_samples_that_are_taken():
+    private = private_of(FULL, clip=1.0, noise_multiplier=1.0, max_batch=45, adaptive=sgd.AdaptiveClip())
+    private.add([sgd.PerSample(np.concatenate([np.zeros((40, 1)), np.full((20, 1), 9.0)]))])
+    assert private._within == 40 - 5
+
+
+def test_the_chance_of_a_larger_batch_is_charged():
+    sampler = sgd.PoissonSampler(10**6, 1e-3)
+    tight = private_of(sampler, clip=1.0, noise_multiplier=1.0, max_batch=1351)
+    wide = private_of(sampler, clip=1.0, noise_multiplier=1.0)
+    for private in (tight, wide):
+        for _ in range(3):
+            private.step([sgd.PerSample(np.zeros((0, 2)))])
+    assert tight.charge(1.0) - wide.charge(1.0) == pytest.approx(
+        3 * (1 + math.e) * math.exp(-(351**2) / (2 * (1000 + 117))), rel=1e-6
+    )

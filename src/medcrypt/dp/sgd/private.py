@@ -10,6 +10,12 @@ and z = round(F/g) the integers that get the noise, g the lattice's step and d t
 So g z moves by at most C + 2 E + g sqrt(d), and that is the sensitivity which the noise multiplier multiplies. With
 B = 2^16 and g sqrt(d) <= C/2^16 it is 1.00002 C. z is a vector of integers and the noise a rounded Gaussian, so the
 release is post-processing of the Gaussian mechanism: the event is `Gaussian` under the sampling scheme, for any d.
+
+Under Poisson sampling the number N of records is as secret as they are. So the divisor, the default of B and the noise
+of an adaptive clip's count come from a batch size m that the caller states, and never from N q. A batch of more than B
+records is not refused, which would tell how many there are: those past the first B are left out. There a record may
+push out another one and move S by 2 C; while N q <= m that has a probability of at most exp(-t^2/(2 (m + t/3))),
+t = B - m (Bernstein), which `PrivateGradient.charge` includes. B >= m + 10 sqrt(m) + 34 makes it less than 2^-72.
 """
 
 import math
@@ -31,7 +37,7 @@ __all__ = ["AdaptiveClip", "DPOptimizer", "PrivateGradient"]
 
 Reals = NDArray[np.float64]
 
-_LARGEST_BATCH = 1 << 16
+_USUAL_BATCH = 1 << 16
 _STEPS = 2.0**17  # of the lattice, times the root of the dimension, in a clip: at least half as many
 _UP = 1.0 + 2.0**-50
 _DOWN = 1.0 - 2.0**-48
@@ -54,7 +60,7 @@ class AdaptiveClip:
     learning_rate
         Speed of the geometric update, > 0.
     noise_multiplier
-        z_c: noise of the count divided by its sensitivity; above the step's z. By default a tenth of the expected batch
+        z_c: noise of the count divided by its sensitivity; above the step's z. By default a tenth of the public batch
         size, but at least 2 z.
 
     Raises
@@ -88,20 +94,26 @@ class PrivateGradient:
     ----------
     sampler
         The scheme that chose, or will choose, the samples of each step: `PoissonSampler` or `FixedSizeSampler`. It
-        fixes the neighbouring relation, the event, and the constant by which the sum is divided.
+        fixes the neighbouring relation and the event.
     clip
         Largest norm C of a sample's gradient over all layers; or one clip for each layer, whose squares add up to
         C^2.
     noise_multiplier
         z: standard deviation of the noise divided by the sensitivity under the sampler's relation.
+    expected_batch_size
+        m > 0: what the noisy sum is divided by. Required for Poisson sampling, and **a public constant**: neither
+        ``len(records) * sampling_rate`` nor anything else computed from the records, since the lattice of the outputs
+        shows it exactly. State a public bound of the number of records, times the rate; the privacy of batches of more
+        than `max_batch` needs N q <= m. A `FixedSizeSampler` fixes it, and none is given.
     accountant
         An `Accountant`, or a `Filter` where steps or their number depend on what was released. It is told the event
         before each release; a `Filter` may refuse it.
     adaptive
         Lets the clip follow the norms.
     max_batch
-        Largest number B of samples of a step; the rounding bound grows with it. Larger batches are refused. By
-        default 2^16, or where more are expected, that number and ten standard deviations.
+        Largest number B of samples of a step; the rounding bound grows with it. Of a larger batch the first B count and
+        the others are left out silently, because how many there are is secret. At least m + 10 sqrt(m) + 34 for
+        Poisson sampling, and the sample's size for a fixed one. By default that, but at least 2^16.
 
     Attributes
     ----------
@@ -113,14 +125,19 @@ class PrivateGradient:
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong type or outside its range, or the accountant has another relation.
+        If an argument is of the wrong type or outside its range, the accountant has another relation, or
+        ``expected_batch_size`` is missing or superfluous.
 
     Examples
     --------
     >>> from medcrypt import dp
     >>> accountant = dp.Accountant()
     >>> private = dp.sgd.PrivateGradient(
-    ...     dp.sgd.PoissonSampler(1000, 0.002), clip=1.0, noise_multiplier=1e-9, accountant=accountant
+    ...     dp.sgd.PoissonSampler(1000, 0.002),
+    ...     clip=1.0,
+    ...     noise_multiplier=1e-9,
+    ...     expected_batch_size=2,
+    ...     accountant=accountant,
     ... )
     >>> [mean] = private.step([dp.sgd.PerSample([[3.0, 4.0], [0.0, 0.5]])])
     >>> mean.round(4).tolist()
@@ -135,6 +152,7 @@ class PrivateGradient:
         *,
         clip: float | Sequence[float],
         noise_multiplier: float,
+        expected_batch_size: float | None = None,
         accountant: Accountant | Filter | None = None,
         adaptive: AdaptiveClip | None = None,
         max_batch: int | None = None,
@@ -149,13 +167,14 @@ class PrivateGradient:
         if accountant is not None and accountant.state_dict()["neighbors"] != sampler.neighbors:
             raise ValueError(f"the accountant must count under {sampler.neighbors!r}, as the sampler does")
         self._accountant = accountant
-        expected = sampler.expected_size
-        usual = max(_LARGEST_BATCH, math.ceil(expected + 10.0 * math.sqrt(expected)))
-        self._max_batch = usual if max_batch is None else _at_least(1, "max_batch", max_batch)
+        self._divisor = _public_divisor(sampler, expected_batch_size)
+        least = sampler.public_size or math.ceil(self._divisor + 10.0 * math.sqrt(self._divisor) + 34.0)
+        usual = max(_USUAL_BATCH, least)
+        self._max_batch = usual if max_batch is None else _at_least(least, "max_batch", max_batch)
         self._adaptive = adaptive
         if adaptive is not None and self._per_layer:
             raise ValueError("an adaptive clip is one clip for all layers")
-        self._count_multiplier = _count_multiplier(adaptive, multiplier, expected)
+        self._count_multiplier = _count_multiplier(adaptive, multiplier, self._divisor)
         self._multiplier = multiplier
         if self._count_multiplier is not None:
             left = Fraction(multiplier) ** -2 - Fraction(self._count_multiplier) ** -2
@@ -163,6 +182,7 @@ class PrivateGradient:
         self._shapes: list[list[tuple[int, ...]]] | None = None
         self.draws = 0
         self.distance = 0.0
+        self._releases = 0
         self._prepared: tuple[float, tuple[float, Fraction, float]] | None = None
         self._sum: Reals | None = None
         self._within = 0
@@ -215,6 +235,9 @@ class PrivateGradient:
     def add(self, layers: Sequence[Layer]) -> None:
         """Clip and add the gradients of samples to the step; a batch may come in several parts.
 
+        Samples past `max_batch` are left out. Give them in the sampler's order, or any other that does not depend on
+        the records.
+
         Parameters
         ----------
         layers
@@ -224,7 +247,7 @@ class PrivateGradient:
         ------
         ValueError
             If gradients are not finite (NaN included) or have norms above 1e150, if the layers differ from those
-            before, or the batch is larger than `max_batch`. Nothing is added then.
+            before. Nothing is added then.
         """
         shapes = [list(layer.shapes) for layer in layers]
         samples = {layer.samples for layer in layers}
@@ -235,16 +258,15 @@ class PrivateGradient:
         if self._per_layer and len(layers) != len(self._clips):
             raise ValueError(f"{len(self._clips)} clips are given for {len(layers)} layers")
         (count,) = samples
-        if self._batch + count > self._max_batch:
-            raise ValueError(f"a batch must have at most max_batch = {self._max_batch} samples")
         squares = [layer.squared_norms() for layer in layers]
-        within, factors = self._factors(squares)
+        taken = min(count, self._max_batch - self._batch)
+        within, factors = self._factors(squares, taken)
         parts = [layer.weighted_sums(f) for layer, f in zip(layers, factors, strict=True)]
         flat = np.concatenate([part.ravel() for part_of_layer in parts for part in part_of_layer])
         self._shapes = shapes
         self._sum = flat if self._sum is None else self._sum + flat
         self._within += within
-        self._batch += count
+        self._batch += taken
 
     def release(self) -> list[Reals]:
         """Tell the accountant, then return the noisy mean of what was added since the last release.
@@ -252,7 +274,7 @@ class PrivateGradient:
         Returns
         -------
         list of ndarray
-            One float64 array for each parameter, layer by layer: the noisy sum divided by the expected batch size.
+            One float64 array for each parameter, layer by layer: the noisy sum divided by the public batch size.
 
         Raises
         ------
@@ -270,18 +292,19 @@ class PrivateGradient:
             self._accountant.spend(self.event)
         elif self._accountant is not None:
             self._accountant.compose(self.event)
+        self._releases += 1
         self.distance = max(self.distance, distance)
         noisy = np.empty(self._sum.size, dtype=np.int64)
         noise.rounded_gaussian(sigma, out=noisy)
         noisy += np.rint(self._sum * (1.0 / step)).astype(np.int64)
         self.draws += noisy.size
-        mean = noisy * np.float64(step / self._sampler.expected_size)
+        mean = noisy * np.float64(step / self._divisor)
         self._adapt()
         self._forget()
         return self._shaped(mean)
 
     def charge(self, epsilon: float) -> float:
-        """Return the delta to add for the draws so far, which are not exactly of their law.
+        """Return the delta to add for the draws so far, which are not exactly of their law, and for larger batches.
 
         Parameters
         ----------
@@ -291,9 +314,17 @@ class PrivateGradient:
         Returns
         -------
         float
-            See `noise.charge`.
+            See `noise.charge`; a batch of more than `max_batch` samples is one more way to leave the law.
         """
-        return noise.charge(epsilon, self.draws, self.distance)
+        inexact = noise.charge(epsilon, self.draws, self.distance)
+        return (inexact + noise.charge(epsilon, self._releases, self._excess_probability())) * _UP
+
+    def _excess_probability(self) -> float:
+        """Return a bound of the probability that a batch has more than `max_batch` samples."""
+        if self._sampler.public_size is not None:
+            return 0.0
+        room = self._max_batch - self._divisor
+        return math.exp(-(room**2) / (2.0 * (self._divisor + room / 3.0))) * (1.0 + 1e-12)
 
     def _forget(self) -> None:
         """Start a step."""
@@ -301,14 +332,21 @@ class PrivateGradient:
         self._within = 0
         self._batch = 0
 
-    def _factors(self, squares: list[Reals]) -> tuple[int, list[Reals]]:
-        """Return how many samples are within the clip, less those that are not, and each layer's factors."""
+    def _factors(self, squares: list[Reals], taken: int) -> tuple[int, list[Reals]]:
+        """Return how many samples are within the clip, less those that are not, and each layer's factors.
+
+        Samples past the first ``taken`` get the factor 0, and are not counted.
+        """
         if self._per_layer:
-            return 0, [_shrink(square, clip) for square, clip in zip(squares, self._clips, strict=True)]
+            factors = [_shrink(square, clip) for square, clip in zip(squares, self._clips, strict=True)]
+            for factor in factors:
+                factor[taken:] = 0.0
+            return 0, factors
         total = sum(squares[1:], squares[0]) * (1.0 + len(squares) * 2.0**-52)
         shared = _shrink(total, self.clip)
-        inside = 0 if self._adaptive is None else int(np.count_nonzero(shared == 1.0))
-        return 2 * inside - shared.size, [shared] * len(squares)
+        inside = 0 if self._adaptive is None else int(np.count_nonzero(shared[:taken] == 1.0))
+        shared[taken:] = 0.0
+        return 2 * inside - taken, [shared] * len(squares)
 
     def _lattice_noise(self) -> tuple[float, Fraction, float]:
         """Return the lattice's step, the noise in steps, and the distance of a draw; kept until the clip changes."""
@@ -337,7 +375,7 @@ class PrivateGradient:
         noisy = self._within + noise.rounded_gaussian(sigma)
         self.draws += 1
         self.distance = max(self.distance, noise.distance("rounded_gaussian", sigma))
-        share = 0.5 * (noisy / self._sampler.expected_size + 1.0)
+        share = 0.5 * (noisy / self._divisor + 1.0)
         excess = min(max(share, 0.0), 1.0) - self._adaptive.quantile
         moved = self._clips[0] * math.exp(-self._adaptive.learning_rate * excess)
         self._clips = [min(max(moved, _LEAST_CLIP), _LARGEST_CLIP)]
@@ -375,7 +413,7 @@ class DPOptimizer:
     >>> import numpy as np
     >>> from medcrypt import dp
     >>> weight = np.zeros(2)
-    >>> private = dp.sgd.PrivateGradient(dp.sgd.PoissonSampler(2, 1.0), clip=9.0, noise_multiplier=1e-9)
+    >>> private = dp.sgd.PrivateGradient(dp.sgd.FixedSizeSampler(2, 2), clip=9.0, noise_multiplier=1e-9)
     >>> dp.sgd.DPOptimizer([weight], private, learning_rate=0.5).step([dp.sgd.PerSample([[1.0, 2.0], [3.0, 4.0]])])
     >>> weight.round(3).tolist()
     [-1.0, -1.5]
@@ -424,6 +462,19 @@ class DPOptimizer:
             parameter[...] = parameter - self.learning_rate * move
 
 
+def _public_divisor(sampler: Sampler, stated: float | None) -> float:
+    """Return the batch size by which sums are divided: the sampler's, or the one that the caller vouches for."""
+    if sampler.public_size is not None:
+        if stated is not None:
+            raise ValueError("the sampler fixes the batch size; give no expected_batch_size")
+        return float(sampler.public_size)
+    if stated is None:
+        raise ValueError(
+            "expected_batch_size must be given, a public constant: the number of records is secret"
+        )
+    return _positive("expected_batch_size", stated)
+
+
 def _checked_clips(clip: float | Sequence[float]) -> list[float]:
     """Return the clips, in a range where nothing under- or overflows."""
     clips = [_positive("clip", c) for c in (clip if isinstance(clip, Sequence) else [clip])]
@@ -441,13 +492,13 @@ def _shrink(squares: Reals, clip: float) -> Reals:
     return np.minimum(1.0, clip * _DOWN / np.maximum(norms, clip * _DOWN * _DOWN))
 
 
-def _count_multiplier(adaptive: AdaptiveClip | None, multiplier: float, expected: float) -> float | None:
+def _count_multiplier(adaptive: AdaptiveClip | None, multiplier: float, batch: float) -> float | None:
     """Return the noise multiplier of the count of an adaptive clip."""
     if adaptive is None:
         return None
     chosen = adaptive.noise_multiplier
     if chosen is None:
-        chosen = max(0.1 * expected, 2.0 * multiplier)
+        chosen = max(0.1 * batch, 2.0 * multiplier)
     if chosen <= multiplier:
         raise ValueError(
             "the count's noise multiplier must be above the step's, or nothing is left for the gradients"

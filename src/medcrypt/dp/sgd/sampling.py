@@ -21,8 +21,8 @@ class Sampler(Protocol):
         """The relation under which its event holds."""
 
     @property
-    def expected_size(self) -> float:
-        """Expected number of records of a step: a public constant, by which sums are divided."""
+    def public_size(self) -> int | None:
+        """Number of records of every step, where the relation makes it public; otherwise None."""
 
     def sample(self) -> NDArray[np.int64]:
         """Return the indices of the records of one step."""
@@ -37,12 +37,15 @@ class PoissonSampler:
     The coins come from the exact sampler of `noise.bernoulli`: the probability realised is the rational number that the
     float is, never above the rate that the event states. Batches differ in size, and may be empty.
 
+    The number of records is as secret as they are: it serves for sampling alone, and whoever divides by a batch size
+    states one that is public.
+
     Parameters
     ----------
     population
         Number of records, >= 1.
     sampling_rate
-        Probability q in [0, 1].
+        Probability q in (0, 1].
 
     Raises
     ------
@@ -53,22 +56,20 @@ class PoissonSampler:
     --------
     >>> from medcrypt import dp
     >>> sampler = dp.sgd.PoissonSampler(1000, 0.05)
-    >>> sampler.expected_size
-    50.0
+    >>> bool(sampler.sample().max(initial=0) < 1000)
+    True
     >>> sampler.event(dp.Gaussian(1.0))
     PoissonSampled(sampling_rate=0.05, event=Gaussian(noise_multiplier=1.0))
     """
 
     neighbors = "add_or_remove_one"
+    public_size = None
 
     def __init__(self, population: int, sampling_rate: float) -> None:
         self.population = _at_least(1, "population", population)
         self.sampling_rate = PoissonSampled(sampling_rate, Gaussian(1.0)).sampling_rate
-
-    @property
-    def expected_size(self) -> float:
-        """Expected number of records of a step."""
-        return self.population * self.sampling_rate
+        if self.sampling_rate == 0.0:
+            raise ValueError("sampling_rate must be above 0: steps without records have no mean")
 
     def sample(self) -> NDArray[np.int64]:
         """Return the indices of the records of one step, ascending; possibly none."""
@@ -113,9 +114,9 @@ class FixedSizeSampler:
             raise ValueError(f"a sample of {sample_size} cannot be drawn from {population} records")
 
     @property
-    def expected_size(self) -> float:
-        """Number of records of a step."""
-        return float(self.sample_size)
+    def public_size(self) -> int:
+        """Number of records of a step: neighbours have as many."""
+        return self.sample_size
 
     def sample(self) -> NDArray[np.int64]:
         """Return the indices of the records of one step, ascending."""
