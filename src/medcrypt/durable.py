@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["new_file", "remove_partial_files"]
+__all__ = ["lock", "locked", "new_file", "remove_partial_files"]
 
 _PARTIAL = ".partial"
 _PARTIAL_NAME = re.compile(r"\.[0-9a-f]{32}\.partial")
@@ -174,3 +174,43 @@ def remove_partial_files(folder: Path) -> None:
     for path in folder.rglob(f".*{_PARTIAL}"):
         if _PARTIAL_NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink():
             path.unlink()
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold the lock that a file carries; one thread of one process at a time does.
+
+    Parameters
+    ----------
+    path
+        The file: made, empty and for its owner alone, where it is missing. It stays.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with locked(Path(tempfile.mkdtemp()) / "counts.lock"):
+    ...     print("alone")
+    alone
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+    try:
+        lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)  # which also unlocks
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def lock(descriptor: int) -> None:
+        """Wait for, and take, the lock on the first byte of an open file; closing it lets go."""
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+
+else:
+    import fcntl
+
+    def lock(descriptor: int) -> None:
+        """Wait for, and take, the lock on an open file; closing it lets go."""
+        fcntl.flock(descriptor, fcntl.LOCK_EX)

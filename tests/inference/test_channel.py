@@ -169,10 +169,10 @@ ATTACKS = {
 def test_what_is_changed_on_the_way_is_refused(name):
     one, other = channels(timeout=1.0)
     frames = []
-    one._write, write = lambda *pieces: frames.append(b"".join(pieces)), one._write
+    one._write, write = lambda deadline, *pieces: frames.append(b"".join(pieces)), one._write
     for message in (b"first", b"second", b"third"):
         one.send(message)
-    write(b"".join(ATTACKS[name](frames)))
+    write(one._deadline(), b"".join(ATTACKS[name](frames)))
 
     def receive_all():
         for expected in (b"first", b"second", b"third"):
@@ -187,11 +187,11 @@ def test_what_is_changed_on_the_way_is_refused(name):
 def test_a_frame_of_the_other_direction_or_connection_is_refused():
     one, other = channels()
     frames = []
-    one._write = lambda *pieces: frames.append(b"".join(pieces))
+    one._write = lambda deadline, *pieces: frames.append(b"".join(pieces))
     one.send(b"hello there")
-    other._write(frames[0])  # reflected to its sender
+    other._write(other._deadline(), frames[0])  # reflected to its sender
     fresh_one, fresh = channels()
-    fresh_one._write(frames[0])  # sent again in another connection
+    fresh_one._write(fresh_one._deadline(), frames[0])  # sent again in another connection
     for victim in (one, fresh):
         with pytest.raises(ProtocolError, match="not authentic"):
             victim.receive()
@@ -306,3 +306,61 @@ def test_messages_and_numbers_beyond_the_limits_are_refused(monkeypatch):
         other.receive()
     with pytest.raises(ProtocolError, match="2\\^32"):
         module._counter(1 << 32)
+
+
+def test_threads_that_send_at_once_never_share_a_nonce_and_all_arrives():
+    one, other = channels()
+    sealer, nonces = one._sealer, []
+
+    class Watched:
+        def encrypt(self, nonce, message, head):
+            nonces.append(bytes(nonce))
+            return sealer.encrypt(nonce, message, head)
+
+    one._sealer = Watched()
+    messages = [bytes([number]) * (1 << 18) for number in range(4)]
+    senders = [in_thread(lambda m=message: [one.send(m) for _ in range(8)]) for message in messages]
+    receivers = [in_thread(lambda: [other.receive() for _ in range(16)]) for _ in range(2)]
+    for finish in senders:
+        finish()
+    received = [message for finish in receivers for message in finish()]
+    assert len(set(nonces)) == len(nonces) == 32
+    assert sorted(received) == sorted(messages * 8)
+
+
+class Dripping:
+    """A stream that lets one byte through at a time."""
+
+    def __init__(self, stream, pause):
+        self._stream, self._pause = stream, pause
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def sendall(self, data):
+        for place in range(len(data)):
+            self._stream.sendall(bytes(data[place : place + 1]))
+            threading.Event().wait(self._pause)
+
+
+def test_a_message_that_drips_in_is_over_at_its_deadline():
+    one, other = channels(timeout=0.4)
+    one._stream = Dripping(one._stream, 0.1)
+    finish = in_thread(lambda: one.send(bytes(40)))
+    with pytest.raises(ProtocolError, match="in time"):
+        other.receive()
+    with contextlib.suppress(ProtocolError):
+        finish()
+
+
+def test_a_handshake_that_drips_in_is_over_at_its_deadline():
+    left, right = socket_pair()
+
+    def drip():
+        with contextlib.suppress(OSError):
+            Dripping(left, 0.1).sendall(bytes(40))
+
+    finish = in_thread(drip)
+    with pytest.raises(ProtocolError, match="in time"):
+        Channel(right, KEY, "server 0", "client", initiator=False, timeout=20.0, handshake=0.4)
+    finish()

@@ -1,6 +1,8 @@
 """Linear models on encrypted features: exact scores, blinds wide enough, counted questions, strict messages."""
 
+import contextlib
 import json
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -53,7 +55,7 @@ def test_scores_are_those_of_exact_arithmetic_on_the_rounded_numbers(
 @pytest.mark.parametrize("packed", [1, 4])
 def test_the_extremes_of_the_range_are_exact(sign, packed):
     form = Form(4, 1, clip=1.0, weight_clip=1.0, per_ciphertext=packed)
-    client, server = parties(form, [sign] * 4, sign * 4.0)
+    client, server = parties(form, [sign] * 4, sign * 4.0, limit=None)
     for x in (np.ones(4), -np.ones(4)):
         scores = client.scores(server.answer(client.query(x), PUBLIC))
         assert scores.tolist() == scores_in_the_clear(form, [sign] * 4, sign * 4.0, x).tolist()
@@ -100,16 +102,79 @@ def test_two_answers_to_one_query_cannot_be_told_from_their_bytes():
 
 def test_a_client_is_answered_as_often_as_the_limit_allows_and_not_once_more(tmp_path):
     counts = tmp_path / "counts"
-    client, server = parties(Form(3), [1.0, 2.0, 3.0], counts=counts)
+    client, server = parties(Form(3), [1.0, 2.0, 3.0], counts=counts, limit=3)
     server.answer(client.query(np.ones((2, 3))), PUBLIC, "ward 1")
     server.answer(client.query(np.ones(3)), PUBLIC, "ward 1")
     with pytest.raises(BudgetError):
         server.answer(client.query(np.ones(3)), PUBLIC, "ward 1")
     server.answer(client.query(np.ones(3)), PUBLIC, "ward 2")
-    again = LinearServer(Form(3), [1.0, 2.0, 3.0], counts=counts)
+    again = LinearServer(Form(3), [1.0, 2.0, 3.0], counts=counts, limit=3)
     with pytest.raises(BudgetError):
         again.answer(client.query(np.ones(3)), PUBLIC, "ward 1")
     assert json.loads(counts.read_bytes()) == {"client ward 1": 3, "client ward 2": 1}
+
+
+def rows_answered(server, client, most):
+    """How often a server answers one client before it refuses, or `most`."""
+    for rows in range(most):
+        try:
+            server.answer(client.query(np.ones(client.form.features)), PUBLIC, "ward 1")
+        except BudgetError:
+            return rows
+    return most
+
+
+def test_servers_that_share_a_file_of_counts_share_the_limit(tmp_path):
+    counts = tmp_path / "counts"
+    client, first = parties(Form(2), [1.0, 2.0], counts=counts, limit=3)
+    second = LinearServer(Form(2), [1.0, 2.0], counts=counts, limit=3)
+    assert rows_answered(first, client, 2) == 2
+    assert rows_answered(second, client, 9) == 1
+    assert rows_answered(first, client, 9) == 0
+
+
+def test_threads_and_servers_that_count_at_once_lose_no_count(tmp_path):
+    counts = tmp_path / "counts"
+    servers = [LinearServer(Form(2), [1.0, 2.0], counts=counts, limit=40) for _ in range(2)]
+    admitted = []
+
+    def ask(server):
+        with contextlib.suppress(BudgetError):
+            while True:
+                server._count("client ward 1", 1)
+                admitted.append(1)
+
+    threads = [threading.Thread(target=ask, args=(server,)) for server in servers * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(admitted) == 40
+    assert json.loads(counts.read_bytes()) == {"client ward 1": 40}
+
+
+@given(st.integers(1, 500), st.integers(2, 32), st.integers(2, 32))
+def test_the_default_limit_is_fewer_bits_of_scores_than_an_output_has_of_weights(features, bits, weight_bits):
+    form = Form(features, bits=bits, weight_bits=weight_bits)
+    assert form.limit == 1 or form.limit * form.output_bits < features * weight_bits
+    assert LinearServer(form, np.zeros(features)).limit == form.limit <= features
+
+
+def test_the_default_limit_ends_an_attack_that_reads_two_weights_from_each_row():
+    form = Form(8, clip=4.0, weight_clip=2.0)
+    weights = np.random.default_rng(1).uniform(-2, 2, 8)
+    client, server = parties(form, weights)
+    levels = form.feature_packing.levels
+    questions = [np.zeros(8)]  # the bias, then a row for each pair of weights
+    for j in range(0, 8, 2):
+        questions.append(np.zeros(8))
+        questions[-1][j : j + 2] = form.clip / levels, form.clip
+    answered = 0
+    with contextlib.suppress(BudgetError):
+        for question in questions:
+            server.answer(client.query(question), PUBLIC)
+            answered += 1
+    assert answered == form.limit < len(questions)
 
 
 def test_counts_that_cannot_be_read_are_refused(tmp_path):

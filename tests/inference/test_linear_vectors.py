@@ -75,7 +75,10 @@ def test_an_answer_holds_the_outputs_in_their_place():
 
 def test_a_server_still_answers_the_recorded_query_and_a_client_reads_the_recorded_answer():
     form = Form.from_bytes(RECORDED["form"].encode())
-    server, client = LinearServer(form, RECORDED["weights"], RECORDED["bias"]), LinearClient(form, PRIVATE)
+    server, client = (
+        LinearServer(form, RECORDED["weights"], RECORDED["bias"], limit=None),
+        LinearClient(form, PRIVATE),
+    )
     query = bytes.fromhex(RECORDED["query"])
     for answer in (server.answer(query, PRIVATE.public), bytes.fromhex(RECORDED["answer"])):
         client._asked = {query[69:85]: ((2,), [sum(row) for row in FEATURES])}

@@ -184,6 +184,56 @@ def test_a_service_ends_in_order_after_its_last_client(tmp_path):
     assert not errors
 
 
+class Dripping:
+    """A stream that lets one byte through at a time."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def sendall(self, data):
+        for place in range(len(data)):
+            self._stream.sendall(bytes(data[place : place + 1]))
+            threading.Event().wait(0.4)
+
+
+def test_strangers_that_are_idle_or_drip_keep_no_client_out(tmp_path):
+    deploy(MODEL, tmp_path)
+    listening, errors, threads, proxy = in_threads(tmp_path, "dealer", clients=1)
+    with contextlib.closing(proxy), contextlib.ExitStack() as stack:
+        for name in ("server-0", "server-1"):
+            for hello in (b"", b"", b"", b"", b"M"):
+                stranger = stack.enter_context(socket.create_connection(listening[name]))
+                stranger.sendall(hello)
+        with Connection(tmp_path / "client", listening["server-0"], listening["server-1"]) as connection:
+            assert connection.query(INPUTS)[0].tolist() == COMPILED.predict(INPUTS).tolist()
+        for thread in threads:
+            thread.join(20)
+            assert not thread.is_alive()
+    assert not errors
+
+
+@pytest.mark.parametrize("slow", ["server 0", "server 1"])
+def test_a_client_that_drips_its_query_ends_only_its_own_connection(tmp_path, slow):
+    deploy(MODEL, tmp_path)
+    listening, errors, threads, proxy = in_threads(tmp_path, "dealer", clients=2)
+    where = (tmp_path / "client", listening["server-0"], listening["server-1"])
+    with contextlib.closing(proxy):
+        connection = Connection(*where)
+        channel = connection._transports[slow]
+        channel._stream = Dripping(channel._stream)
+        with pytest.raises(ProtocolError):
+            connection.query(INPUTS)
+        with Connection(*where) as connection:
+            assert connection.query(INPUTS)[0].tolist() == COMPILED.predict(INPUTS).tolist()
+        for thread in threads:
+            thread.join(20)
+            assert not thread.is_alive()
+    assert not errors
+
+
 def test_folders_are_for_their_owner_alone_and_hold_only_their_partys_secrets(tmp_path):
     deploy(MODEL, tmp_path)
     files = {path.name: sorted(p.name for p in path.iterdir()) for path in tmp_path.iterdir()}

@@ -16,11 +16,10 @@ elsewhere and compare.
 import contextlib
 import hashlib
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from medcrypt.durable import new_file
+from medcrypt.durable import lock, new_file
 from medcrypt.errors import FormatError, ProtocolError
 
 __all__ = ["Ledger"]
@@ -152,7 +151,7 @@ class Ledger:
         """Open the file for this process alone."""
         descriptor = os.open(self._path, os.O_RDWR | getattr(os, "O_BINARY", 0))
         try:
-            _lock(descriptor)
+            lock(descriptor)
             yield descriptor
         finally:
             os.close(descriptor)  # which also unlocks
@@ -192,19 +191,3 @@ def _write(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        """Wait for, and take, the lock on the first byte."""
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        """Wait for, and take, the lock on the file."""
-        fcntl.flock(descriptor, fcntl.LOCK_EX)

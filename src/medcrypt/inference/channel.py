@@ -9,7 +9,10 @@ Two parties that share a key, and know each other's role, open a connection:
 All keys come from HKDF-Extract(pre-shared key, X25519 secret || SHA-256(both hellos)) by HKDF-Expand (RFC 5869), one
 for each purpose and direction. A recording of the connection stays closed when the pre-shared key is lost later. A
 frame that is changed, repeated, left out, moved to another place or connection, or the end of the stream without a
-close, is a `ProtocolError`, and so is a peer that does not answer in time; afterwards the channel is dead.
+close, is a `ProtocolError`, and so is a peer that does not answer in time; afterwards the channel is dead. The
+handshake, each message and the close have one deadline each, however many pieces they come in.
+
+Several threads may send and receive on one channel: no nonce is used twice, and each message goes to one of them.
 
 What the frames reveal: their sizes and times.
 """
@@ -23,6 +26,8 @@ import os
 import selectors
 import socket
 import struct
+import threading
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -59,7 +64,9 @@ class Channel:
     initiator
         Whether this party opened the connection; exactly one of the two did.
     timeout
-        Seconds to wait for any single step of the other party.
+        Seconds for any single step of the other party: a whole message, the close.
+    handshake
+        Seconds for the whole handshake; by default `timeout`.
 
     Raises
     ------
@@ -93,6 +100,7 @@ class Channel:
         *,
         initiator: bool,
         timeout: float = 30.0,
+        handshake: float | None = None,
     ) -> None:
         if not isinstance(key, SecretKey):
             raise TypeError("key must be a SecretKey")
@@ -102,12 +110,17 @@ class Channel:
         self.bytes_sent = self.bytes_received = 0
         self._sent = self._received = 0
         self._dead = False
-        stream.settimeout(timeout)
+        self._sealer: AesGcm | None = None
+        self._opener: AesGcm | None = None
+        self._timeout = timeout
+        # One thread at a time takes a counter, uses it and moves it on: a nonce that is used twice gives the key away.
+        self._sending, self._receiving = threading.Lock(), threading.Lock()
         if stream.family in (socket.AF_INET, socket.AF_INET6):
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # ends a `wait` for a lost machine
         try:
-            self._shake_hands(key, _role(role), _role(peer), initiator)
+            deadline = time.monotonic() + (timeout if handshake is None else handshake)
+            self._shake_hands(key, _role(role), _role(peer), initiator, deadline)
         except BaseException:
             self._die()
             raise
@@ -145,7 +158,7 @@ class Channel:
         ProtocolError
             If the channel is dead, or the other party does not take it in time.
         """
-        self._send_frame(_DATA, parts)
+        self._send_frame(_DATA, parts, self._deadline())
 
     def receive(self) -> bytes:
         """Return the next message of the other party.
@@ -160,7 +173,7 @@ class Channel:
         ProtocolError
             If it does not come in time, is not authentic, or the other party has closed the channel.
         """
-        kind, message = self._receive_frame()
+        kind, message = self._receive_frame(self._deadline())
         if kind == _CLOSE:
             self._die()
             raise ProtocolError("closed the connection where a message was expected", self.peer)
@@ -193,8 +206,9 @@ class Channel:
         if self._dead:
             return
         try:
-            self._send_frame(_CLOSE, ())
-            kind, _ = self._receive_frame()
+            deadline = self._deadline()
+            self._send_frame(_CLOSE, (), deadline)
+            kind, _ = self._receive_frame(deadline)
         finally:
             self._die()
         if kind != _CLOSE:
@@ -204,7 +218,13 @@ class Channel:
         """Close the stream without a word: the other party sees a torn connection."""
         self._die()
 
-    def _shake_hands(self, key: SecretKey, role: bytes, peer: bytes, initiator: bool) -> None:
+    def _deadline(self) -> float:
+        """Return when a step that begins now must be over."""
+        return time.monotonic() + self._timeout
+
+    def _shake_hands(
+        self, key: SecretKey, role: bytes, peer: bytes, initiator: bool, deadline: float
+    ) -> None:
         """Exchange hellos, derive the keys, and prove to each other that they are the same."""
         from Crypto.Protocol import DH
         from Crypto.PublicKey import ECC
@@ -212,9 +232,9 @@ class Channel:
         private = ECC.generate(curve="Curve25519")
         public = private.public_key().export_key(format="raw")
         own = _hello(role, peer, os.urandom(_NONCE), public)
-        self._write(own)
+        self._write(deadline, own)
         expected = _hello(peer, role, bytes(_NONCE), bytes(_PUBLIC))
-        other = self._read(len(expected))
+        other = self._read(len(expected), deadline)
         if other[: -_NONCE - _PUBLIC] != expected[: -_NONCE - _PUBLIC]:
             raise ProtocolError("is not the expected party, or speaks another version", self.peer)
         try:
@@ -228,60 +248,70 @@ class Channel:
         confirmations = [
             hmac.digest(expand(secret, b"confirm " + d, 32), transcript, "sha256") for d in directions
         ]
-        self._write(confirmations[0])
-        if not hmac.compare_digest(self._read(_CONFIRMATION), confirmations[1]):
+        self._write(deadline, confirmations[0])
+        if not hmac.compare_digest(self._read(_CONFIRMATION, deadline), confirmations[1]):
             raise ProtocolError("does not hold the shared key", self.peer)
         self._sealer, self._opener = (AesGcm(expand(secret, b"frames of " + d, 32)) for d in directions)
 
-    def _send_frame(self, kind: int, parts: tuple[bytes | bytearray | memoryview, ...]) -> None:
+    def _send_frame(
+        self, kind: int, parts: tuple[bytes | bytearray | memoryview, ...], deadline: float
+    ) -> None:
         """Seal and write one frame: length, kind, ciphertext and tag."""
         message = parts[0] if len(parts) == 1 else b"".join(parts)
         if memoryview(message).nbytes > MAX_FRAME:
             raise ValueError(f"a message has at most {MAX_FRAME} bytes")
-        if self._dead:
-            raise ProtocolError("the channel is closed", self.peer)
         head = struct.pack(">IB", memoryview(message).nbytes, kind)
-        sealed = self._sealer.encrypt(_counter(self._sent), message, head)
-        self._sent += 1
-        # Small frames leave as one packet; large ones are not copied once more.
-        self._write(*((head + sealed,) if len(sealed) < _ONE_PACKET else (head, sealed)))
+        with self._sending:
+            sealer = self._sealer
+            if self._dead or sealer is None:
+                raise ProtocolError("the channel is closed", self.peer)
+            sealed = sealer.encrypt(_counter(self._sent), message, head)
+            self._sent += 1
+            # Small frames leave as one packet; large ones are not copied once more.
+            self._write(deadline, *((head + sealed,) if len(sealed) < _ONE_PACKET else (head, sealed)))
 
-    def _receive_frame(self) -> tuple[int, bytes]:
+    def _receive_frame(self, deadline: float) -> tuple[int, bytes]:
         """Read and open one frame."""
-        if self._dead:
-            raise ProtocolError("the channel is closed", self.peer)
-        head = self._read(5)
-        size, kind = struct.unpack(">IB", head)
-        if size > MAX_FRAME or kind not in (_DATA, _CLOSE) or (kind == _CLOSE and size):
-            self._die()
-            raise ProtocolError("sent a frame of no known kind", self.peer)
-        sealed = self._read(size + _TAG)
-        try:
-            message = self._opener.decrypt(_counter(self._received), sealed, head)
-        except AuthenticationError:
-            self._die()
-            raise ProtocolError(
-                "sent a frame that is not authentic, or not the next one", self.peer
-            ) from None
-        self._received += 1
-        return kind, message
+        with self._receiving:
+            opener = self._opener
+            if self._dead or opener is None:
+                raise ProtocolError("the channel is closed", self.peer)
+            head = self._read(5, deadline)
+            size, kind = struct.unpack(">IB", head)
+            if size > MAX_FRAME or kind not in (_DATA, _CLOSE) or (kind == _CLOSE and size):
+                self._die()
+                raise ProtocolError("sent a frame of no known kind", self.peer)
+            sealed = self._read(size + _TAG, deadline)
+            try:
+                message = opener.decrypt(_counter(self._received), sealed, head)
+            except AuthenticationError:
+                self._die()
+                raise ProtocolError(
+                    "sent a frame that is not authentic, or not the next one", self.peer
+                ) from None
+            self._received += 1
+            return kind, message
 
-    def _write(self, *pieces: bytes) -> None:
+    def _write(self, deadline: float, *pieces: bytes) -> None:
         """Write pieces, in time."""
         try:
             for piece in pieces:
-                self._stream.sendall(piece)
+                self._stream.settimeout(_left(deadline))
+                self._stream.sendall(piece)  # the timeout is that of the whole call
                 self.bytes_sent += len(piece)
         except OSError as error:
             self._die()
             raise ProtocolError(_why(error), self.peer) from None
 
-    def _read(self, size: int) -> bytearray:
+    def _read(self, size: int, deadline: float) -> bytearray:
         """Read exactly so many bytes, in time."""
         buffer = bytearray(size)
         view, filled = memoryview(buffer), 0
         try:
             while filled < size:
+                self._stream.settimeout(
+                    _left(deadline)
+                )  # that of one `recv` alone would let bytes drip for ever
                 got = self._stream.recv_into(view[filled:])
                 if not got:
                     self._die()
@@ -297,16 +327,15 @@ class Channel:
         """Close the stream and let the keys go; what comes after is refused."""
         self._dead = True
         self._stream.close()
-        for name in ("_sealer", "_opener"):
-            self.__dict__.pop(name, None)
+        self._sealer = self._opener = None
 
 
-def wait_for_any(streams: Sequence[Channel | socket.socket]) -> list[Any]:
-    """Return the streams of which one can read or accept, as soon as there is one."""
+def wait_for_any(streams: Sequence[Channel | socket.socket], timeout: float | None = None) -> list[Any]:
+    """Return the streams of which one can read or accept, as soon as there is one; none after `timeout` seconds."""
     with selectors.DefaultSelector() as selector:
         for stream in streams:
             selector.register(stream, selectors.EVENT_READ)
-        return [key.fileobj for key, _ in selector.select()]
+        return [key.fileobj for key, _ in selector.select(timeout)]
 
 
 def connect(
@@ -366,6 +395,14 @@ def listen_for(
     except OSError as error:
         raise ProtocolError(_why(error), peer) from None
     return Channel(stream, key, role, peer, initiator=False, timeout=timeout)
+
+
+def _left(deadline: float) -> float:
+    """Return the seconds until a deadline, or raise."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 def _role(role: str) -> bytes:

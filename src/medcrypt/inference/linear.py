@@ -16,12 +16,17 @@ Weights are shifted to be positive, u = w + 2^(weight_bits-1) - 1, so that the p
 depends on nothing secret; the client, who knows the sum of its features, takes the shift back out of the result.
 
 **What an answer reveals.** The scores, one for each output. d + 1 of them, for features of the client's choice,
-are a system of equations with the model as its solution, whatever the encryption; a client that packs other numbers
-than features can put several weights into the bits of one score, and has the model after one query or a few. So a
-server answers only clients that it knows, and each only so often: `LinearServer` counts. The server sees how
-many rows a query has, and nothing of the features, whoever it is: Paillier under the client's key hides them.
+are a system of equations with the model as its solution, whatever the encryption. Fewer will do: features of one
+step and of the clip put two weights into the bits of one score. No count of equations protects a model, only one of
+bits: an answer within the form tells `output_bits` about the weights of an output, which have features * weight_bits.
+By default `LinearServer` counts up to one row fewer than could tell them all. That still leaves much of the model
+in the answers, and assumes nothing about what is known of it already; and it holds for clients that keep to the form:
+one that encrypts other numbers than features can move the blinds aside and read more, up to the model after one
+query or a few. So a server answers only clients that it knows and trusts to that extent. The server sees how many
+rows a query has, and nothing of the features, whoever it is: Paillier under the client's key hides them.
 """
 
+import contextlib
 import hashlib
 import json
 import math
@@ -29,6 +34,7 @@ import operator
 import os
 import secrets
 import struct
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -36,7 +42,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from medcrypt.durable import new_file
+from medcrypt.durable import locked, new_file
 from medcrypt.errors import BudgetError, CapacityError, FormatError, InvalidCiphertextError, ProtocolError
 from medcrypt.paillier.arithmetic import Residues
 from medcrypt.paillier.keys import PrivateKey, PublicKey
@@ -138,6 +144,14 @@ class Form:
     def slot_bits(self) -> int:
         """t: an output, and room for a blind below the next one."""
         return self.output_bits + _BLIND_BITS + 2
+
+    @property
+    def limit(self) -> int:
+        """Most rows whose scores, `output_bits` each, are fewer bits than an output's weights; at least one.
+
+        A count of information, not a proof that less is of no use: each answer tells something about the model.
+        """
+        return max(1, self.features * self.weight_bits // self.output_bits - 1)
 
     @property
     def digest(self) -> bytes:
@@ -298,10 +312,11 @@ class LinearServer:
     bias : array of real numbers, shape () or (outputs,)
         Likewise.
     limit : int or None
-        How many rows a client may ask in all; by default d, one fewer than an honest client needs to compute the model.
-        None sets no limit: for clients that may know the model.
+        How many rows a client may ask in all; by default `Form.limit`. None sets no limit: for clients that may know
+        the model.
     counts : path, optional
-        A file that keeps the counts over restarts; it is on disk before an answer is computed.
+        A file that keeps the counts over restarts; it is on disk before an answer is computed. Servers that share it,
+        in threads or processes of one machine, count together. `<path>.lock` beside it is theirs, too.
 
     Raises
     ------
@@ -324,9 +339,10 @@ class LinearServer:
         self.form = form
         self._shifted = (matrix + form.weight_packing.levels).tolist()
         self._bias = self._rounded(bias)
-        self.limit = form.features if limit == -1 else limit
+        self.limit = form.limit if limit == -1 else limit
         self._path = None if counts is None else Path(counts)
         self._counts = _read_counts(self._path)
+        self._counting = threading.Lock()
 
     def __repr__(self) -> str:
         return f"LinearServer(features={self.form.features}, outputs={self.form.outputs}, limit={self.limit})"
@@ -439,13 +455,19 @@ class LinearServer:
 
     def _count(self, client: str, rows: int) -> None:
         """Count rows before they are answered, durably where there is a file."""
-        asked = self._counts.get(client, 0) + rows
-        if self.limit is not None and asked > self.limit:
-            raise BudgetError(f"the client may ask {self.limit} rows in all: more of them tell the model")
-        self._counts[client] = asked
-        if self._path is not None:
-            with new_file(self._path, overwrite=True, mode=0o600) as file:
-                file.write(json.dumps(self._counts, sort_keys=True).encode())
+        with self._counting, contextlib.ExitStack() as stack:
+            if self._path is not None:
+                # The file itself is replaced with every count, so that another one carries the lock.
+                stack.enter_context(locked(self._path.with_name(self._path.name + ".lock")))
+                for name, rows_before in _read_counts(self._path).items():
+                    self._counts[name] = max(rows_before, self._counts.get(name, 0))
+            asked = self._counts.get(client, 0) + rows
+            if self.limit is not None and asked > self.limit:
+                raise BudgetError(f"the client may ask {self.limit} rows in all: more of them tell the model")
+            self._counts[client] = asked
+            if self._path is not None:
+                with new_file(self._path, overwrite=True, mode=0o600) as file:
+                    file.write(json.dumps(self._counts, sort_keys=True).encode())
 
     def _rounded(self, bias: npt.ArrayLike) -> list[int]:
         """Return the bias in steps of a score."""

@@ -13,6 +13,7 @@ connection is a `Channel`.
 
 import hashlib
 import json
+import math
 import os
 import socket
 import struct
@@ -50,6 +51,7 @@ _TALKS_TO = {DEALER: SERVERS, CLIENT: SERVERS} | {
     name: (DEALER, SERVERS[1 - party], CLIENT) for party, name in enumerate(SERVERS)
 }
 _PAUSE = 0.02
+_MOST_SILENT = 64
 
 
 # --- folders --------------------------------------------------------------------------------------
@@ -209,6 +211,7 @@ class _Door:
     ) -> None:
         self._listener, self._party, self._timeout, self._opened = listener, party, timeout, opened
         self.transports: dict[str, Any] = {}
+        self._silent: list[socket.socket] = []
         self._told = False
 
     def accept(self, peer: str, patient: bool) -> Channel:
@@ -216,30 +219,60 @@ class _Door:
         if peer == CLIENT and not self._told:
             self._told = True
             self._opened()
-        # Another server must never wait for a client as long as this one waits for that server.
-        timeout = self._timeout / 3 if peer == CLIENT else self._timeout
-        deadline = time.monotonic() + timeout
+        # Another server waits while this one sees one client off, lets the next in and welcomes it: three steps.
+        timeout = self._timeout / 4 if peer == CLIENT else self._timeout
+        deadline = math.inf if patient else time.monotonic() + timeout
         while True:
-            if patient:
-                self._wait()
-            self._listener.settimeout(None if patient else max(deadline - time.monotonic(), 1e-3))
-            try:
-                stream, _ = self._listener.accept()
-            except TimeoutError:
-                raise ProtocolError("did not connect in time", peer) from None
-            except OSError as error:
-                raise ProtocolError(f"cannot connect ({error.strerror})", peer) from None
+            stream = self._knock(peer, patient, deadline)
+            # Half of the time at most: whoever says something and then stops leaves the other half to the next.
+            handshake = min(deadline - time.monotonic(), timeout / 2)
             with suppress(ProtocolError):
                 return Channel(
-                    stream, self._party.keys[peer], self._party.role, peer, initiator=False, timeout=timeout
+                    stream,
+                    self._party.keys[peer],
+                    self._party.role,
+                    peer,
+                    initiator=False,
+                    timeout=timeout,
+                    handshake=handshake,
                 )
 
-    def _wait(self) -> None:
-        """Wait until somebody knocks; notice if another party goes meanwhile."""
-        ready = wait_for_any([self._listener, *self.transports.values()])
-        for peer, channel in self.transports.items():
-            if channel in ready:
-                raise ProtocolError("left, or spoke out of turn", peer)
+    def _knock(self, peer: str, patient: bool, deadline: float) -> socket.socket:
+        """Return a connection on which somebody has said something: those that are idle keep nobody waiting."""
+        others = self.transports if patient else {}
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise ProtocolError("did not connect in time", peer)
+            streams = [self._listener, *self._silent, *others.values()]
+            ready = wait_for_any(streams, None if patient else left)
+            for name, channel in others.items():
+                if channel in ready:
+                    raise ProtocolError("left, or spoke out of turn", name)
+            if self._listener in ready:
+                self._open(peer)
+            for stream in self._silent:
+                if stream in ready:
+                    self._silent.remove(stream)
+                    return stream
+
+    def _open(self, peer: str) -> None:
+        """Take the next connection; beyond so many, let the one go that has been silent for longest."""
+        self._listener.settimeout(0)
+        try:
+            stream, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionError):  # it has gone again
+            return
+        except OSError as error:
+            raise ProtocolError(f"cannot connect ({error.strerror})", peer) from None
+        self._silent.append(stream)
+        if len(self._silent) > _MOST_SILENT:
+            self._silent.pop(0).close()
+
+    def close(self) -> None:
+        """Let go of all who knocked and were not let in."""
+        while self._silent:
+            self._silent.pop().close()
 
 
 def _called(address: Address, party: Party, peer: str, timeout: float) -> Channel:
@@ -325,6 +358,7 @@ def serve_at(
         for channel in list(door.transports.values()):
             channel.close()
     finally:
+        door.close()
         for channel in door.transports.values():
             channel.abandon()
 

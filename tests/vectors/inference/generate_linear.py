@@ -14,7 +14,7 @@ FORM = Form(features=5, outputs=2, clip=4.0, weight_clip=2.0, per_ciphertext=2)
 WEIGHTS, BIAS = [[0.5, -1.0, 2.0, 0.0, 1.25], [-0.25, 0.75, -2.0, 1.0, 0.5]], [0.25, -3.5]
 FEATURES = [[1.0, -2.0, 3.0, -4.0, 0.5], [0.0, 0.0, 0.0, 0.0, 0.0]]
 
-client, server = LinearClient(FORM, PRIVATE), LinearServer(FORM, WEIGHTS, BIAS)
+client, server = LinearClient(FORM, PRIVATE), LinearServer(FORM, WEIGHTS, BIAS, limit=None)
 query = client.query(FEATURES)
 answer = server.answer(query, PRIVATE.public)
 document = {
