@@ -46,7 +46,7 @@ class PrivateStep:
             )
             rng = np.random.default_rng(0)
             self.layer = dp.sgd.Dense(rng.normal(size=(batch, 64)), rng.normal(size=(batch, 64)))
-        except (ImportError, AttributeError) as missing:
+        except (ImportError, AttributeError, TypeError) as missing:
             raise NotImplementedError from missing
 
     def time_step(self, batch):
