@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from medcrypt import inference
 from medcrypt.errors import ProtocolError
+from medcrypt.inference import channel, parties
 from medcrypt.inference.parties import MAX_BATCH, Client, Receive, Send, Swap, dealer, drive, server
 from medcrypt.inference.preprocessing import MemoryStock
 from medcrypt.inference.report import Report
@@ -338,3 +339,26 @@ def test_large_messages_are_swapped_one_after_the_other(size, first, order):
 def test_any_batches_in_any_order_are_answered_in_that_order(sizes):
     network = session(clients=[visit([INPUTS[np.arange(n) % 3] for n in sizes])], prepare={2: 1})
     assert classes(network) == [[EXPECTED[i % 3] for i in range(n)] for n in sizes]
+
+
+def test_the_largest_batch_is_the_last_whose_messages_and_material_are_within_their_bounds():
+    random = np.random.default_rng(0)
+    layers = [inference.Dense(random.uniform(-1, 1, (64, 64))), inference.ReLU()]
+    model = inference.Sequential(
+        [*layers, inference.Dense(random.uniform(-1, 1, (64, 10))), inference.Argmax()]
+    )
+    circuit = model.compile().circuit
+    most = parties.largest_batch(circuit)
+    assert 1 < most < MAX_BATCH
+    for batch, fits in ((most, True), (most + 1, False)):
+        material = [cost.material for cost in circuit.costs(batch)]
+        assert (sum(material) <= parties.MAX_MATERIAL) is fits
+        assert not fits or max(material) < channel.MAX_FRAME
+
+
+def test_a_circuit_for_which_not_one_input_fits_is_refused_by_the_client(monkeypatch):
+    circuit = inference.Sequential([inference.Dense(np.eye(3)), inference.Argmax()]).compile().circuit
+    monkeypatch.setattr(channel, "MAX_FRAME", 1 << 10)
+    assert parties.largest_batch(circuit) == 0
+    with pytest.raises(ValueError, match="too large"):
+        next(Client(circuit).ask(np.zeros((1, 3))))

@@ -11,6 +11,8 @@ import pytest
 
 from medcrypt import inference
 from medcrypt.errors import FormatError, ProtocolError
+from medcrypt.inference import channel
+from medcrypt.inference.parties import largest_batch
 from medcrypt.inference.service import Connection, Party, deploy, serve
 
 RANDOM = np.random.default_rng(3)
@@ -228,6 +230,28 @@ def test_a_client_that_drips_its_query_ends_only_its_own_connection(tmp_path, sl
             connection.query(INPUTS)
         with Connection(*where) as connection:
             assert connection.query(INPUTS)[0].tolist() == COMPILED.predict(INPUTS).tolist()
+        for thread in threads:
+            thread.join(20)
+            assert not thread.is_alive()
+    assert not errors
+
+
+def test_more_inputs_than_one_batch_may_have_are_split_and_a_batch_that_is_too_large_is_refused_unsent(
+    tmp_path, monkeypatch
+):
+    deploy(MODEL, tmp_path)
+    inputs = RANDOM.uniform(-4, 4, (150, 6))
+    monkeypatch.setattr(channel, "MAX_FRAME", 1 << 16)
+    most = largest_batch(COMPILED.circuit)
+    assert 1 < most < len(inputs)
+    listening, errors, threads, proxy = in_threads(tmp_path, "dealer", clients=1)
+    with contextlib.closing(proxy):
+        with Connection(tmp_path / "client", listening["server-0"], listening["server-1"]) as connection:
+            with pytest.raises(ValueError, match=f"1 to {most} inputs"):
+                connection.query(inputs, batch=most + 1)
+            classes, report = connection.query(inputs)
+            assert classes.tolist() == COMPILED.predict(inputs).tolist()
+            assert report.batches == -(-len(inputs) // most)
         for thread in threads:
             thread.join(20)
             assert not thread.is_alive()

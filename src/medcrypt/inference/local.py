@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from medcrypt.errors import ProtocolError
 from medcrypt.inference.model import Sequential
-from medcrypt.inference.parties import CLIENT, DEALER, MAX_BATCH, SERVERS
+from medcrypt.inference.parties import CLIENT, DEALER, SERVERS, largest_batch
 from medcrypt.inference.report import Report
 from medcrypt.inference.service import Address, Connection, Party, deploy, file_name, serve_at
 
@@ -134,7 +134,7 @@ def run_local(
     Raises
     ------
     ValueError
-        Another shape, a value outside the model's clip, or no inputs.
+        Another shape, a value outside the model's clip, no inputs, or a batch that is too large.
     ProtocolError
         A party failed; there is no result.
 
@@ -154,7 +154,9 @@ def run_local(
     circuit.integers(array)
     each = sum(cost.material for cost in circuit.costs(1))
     if batch is None:
-        batch = min(len(array), MAX_BATCH, max(_MATERIAL_AT_ONCE // max(each, 1), 1))
+        batch = min(len(array), max(largest_batch(circuit), 1), max(_MATERIAL_AT_ONCE // max(each, 1), 1))
+    elif not 1 <= batch <= (most := largest_batch(circuit)):
+        raise ValueError(f"a batch for this circuit has 1 to {most} inputs, not {batch}")
     whole, last = divmod(len(array), batch)
     prepare = {batch: min(whole, max(_MATERIAL_IN_STOCK // max(each * batch, 1), 1))} | (
         {last: 1} if last else {}

@@ -28,8 +28,10 @@ This holds against parties that follow the protocol, and as long as no two of de
 together what they see. A server that deviates can change results without being noticed.
 """
 
+import bisect
 import contextlib
 import hashlib
+import math
 import os
 import struct
 import time
@@ -41,10 +43,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcrypt.errors import ProtocolError
+from medcrypt.inference import channel
 from medcrypt.inference.circuit import Circuit, Evaluation, Preparation
 from medcrypt.inference.preprocessing import MemoryStock, Stock
 from medcrypt.inference.report import Answer
-from medcrypt.inference.sharing import Exchange, Material, Words
+from medcrypt.inference.sharing import Exchange, Material, Words, material_size
 
 __all__ = [
     "MAX_BATCH",
@@ -58,13 +61,17 @@ __all__ = [
     "Transport",
     "dealer",
     "drive",
+    "largest_batch",
     "server",
 ]
 
 T = TypeVar("T")
 
 MAX_BATCH = 1 << 16
-"""Most inputs of one batch."""
+"""Most inputs of one batch, whatever the circuit; see `largest_batch`."""
+
+MAX_MATERIAL = 1 << 28
+"""Most bytes of material of a batch of several inputs: servers hold them, and each message has a deadline."""
 
 DEALER, CLIENT, SERVERS = "dealer", "client", ("server 0", "server 1")
 _DOMAIN = b"medcrypt/inference/session/v1\x00"
@@ -72,6 +79,7 @@ _HEAD = struct.Struct(">Q16sQ")  # kind, session, number; what follows keeps its
 _HELLO, _SESSION, _CONFIRM, _DEAL, _MATERIAL, _CLIENT, _WELCOME = range(1, 8)
 _START, _READY, _REFUSED, _QUERY, _ROUND, _RESULT, _GONE, _PREPARE, _END = range(8, 17)
 _NO_SESSION = bytes(32)
+_ROOM = 1 << 10  # what a message holds besides words and material
 _SMALL = 1 << 16  # two messages of this size fit into the buffers of any transport at the same time
 
 
@@ -212,6 +220,51 @@ def _perform(
     return received
 
 
+def largest_batch(circuit: Circuit) -> int:
+    """Return how many inputs fit into one batch.
+
+    Each message, of a step's material, of a round, of a query or its result, must be one frame of a `Channel`, and the
+    material of a batch of several inputs at most `MAX_MATERIAL` bytes.
+
+    Parameters
+    ----------
+    circuit : Circuit
+        The model.
+
+    Returns
+    -------
+    int
+        At most `MAX_BATCH`; 0 if not even one input fits.
+
+    Examples
+    --------
+    >>> from medcrypt import inference
+    >>> model = inference.Sequential([inference.Dense([[1.0, -1.0], [0.5, 2.0]]), inference.Argmax()])
+    >>> largest_batch(model.compile().circuit)
+    65536
+    """
+    # All sizes grow with the batch: of 0, 1, ..., MAX_BATCH inputs, those that fit come first.
+    return bisect.bisect_left(range(1, MAX_BATCH + 1), True, key=lambda size: not _fits(circuit, size))
+
+
+def _fits(circuit: Circuit, batch: int) -> bool:
+    """Tell whether a batch's messages are short enough, and its material is not too much."""
+    material = [material_size(step.layout(batch)) for step in circuit.steps]
+    words = max(math.prod(circuit.input_shape), math.prod(circuit.output_shape))
+    longest = max(8 * batch * words, *material, *(step.sent(batch) for step in circuit.steps), 0)
+    rounds = sum(step.rounds for step in circuit.steps)
+    return longest + _ROOM + 8 * rounds <= channel.MAX_FRAME and (batch == 1 or sum(material) <= MAX_MATERIAL)
+
+
+def _check_batch(circuit: Circuit, size: int) -> None:
+    """Refuse a batch of no inputs, or of too many."""
+    most = largest_batch(circuit)
+    if most == 0:
+        raise ValueError("the circuit is too large: one input takes longer messages than a channel carries")
+    if not 1 <= size <= most:
+        raise ValueError(f"a batch for this circuit has 1 to {most} inputs, not {size}")
+
+
 # --- messages -------------------------------------------------------------------------------------
 
 
@@ -298,7 +351,7 @@ def dealer(circuit: Circuit) -> Conversation[None]:
     session = _session(circuit, nonces, preparation.hash_key)
     lines = [_Line(name, session) for name in SERVERS]
     yield from _hand_out(lines, preparation.setup())
-    last = 0
+    last, most = 0, largest_batch(circuit)
     while True:
         wishes = []
         for line in lines:
@@ -310,7 +363,7 @@ def dealer(circuit: Circuit) -> Conversation[None]:
         if kind == _END:
             return
         size = int.from_bytes(body, "big")
-        if number <= last or len(body) != 8 or not 1 <= size <= MAX_BATCH:
+        if number <= last or len(body) != 8 or not 1 <= size <= most:
             lines[0].fail("asks for material that must not be dealt")
         last = number
         yield from _hand_out(lines, preparation.batch(size))
@@ -442,7 +495,7 @@ class _Server:
         self.circuit, self.party, self.evaluation, self.stock = circuit, party, evaluation, stock
         self.dealer, self.client = _Line(DEALER, session), _Line(CLIENT, session)
         self.peer = _Line(SERVERS[1 - party], session)
-        self.session, self.last = session, 0
+        self.session, self.last, self.most = session, 0, largest_batch(circuit)
 
     # What server 0 does -------------------------------------------------------------------------
 
@@ -464,8 +517,7 @@ class _Server:
 
     def stock_up(self, size: int, count: int) -> Conversation[None]:
         """Have so many batches of a size in stock."""
-        if not 1 <= size <= MAX_BATCH:
-            raise ValueError(f"a batch has 1 to {MAX_BATCH} inputs")
+        _check_batch(self.circuit, size)
         for _ in range(count - self.stock.count(size)):
             self.last += 1
             yield self.peer.send(_PREPARE, self.last, size.to_bytes(8, "big"))
@@ -578,7 +630,7 @@ class _Server:
         """Return the name of a query and the share of its inputs."""
         shape = self.circuit.input_shape
         size, rest = divmod(len(body) - 16, 8 * int(np.prod(shape, dtype=np.int64)))
-        if rest or not 1 <= size <= MAX_BATCH:
+        if rest or not 1 <= size <= self.most:
             self.client.fail("sent inputs of another shape, or too many")
         words = np.frombuffer(body, "<u8", offset=16).astype(np.uint64)
         return body[:16], words.reshape(size, *shape)
@@ -685,6 +737,8 @@ class Client:
 
         Raises
         ------
+        ValueError
+            No inputs, or more than `largest_batch`; nothing was sent.
         ProtocolError
             A server failed. There is no result.
         """
@@ -694,8 +748,7 @@ class Client:
         begun, name = time.perf_counter_ns(), os.urandom(16)
         shares = self.circuit.encode(inputs)
         batch = len(shares[0])
-        if not 1 <= batch <= MAX_BATCH:
-            raise ValueError(f"a batch has 1 to {MAX_BATCH} inputs")
+        _check_batch(self.circuit, batch)
         for line, share in zip(lines, shares, strict=True):
             yield line.send(_QUERY, 0, name, np.ascontiguousarray(share, "<u8").tobytes())
         outputs, traffic = [], []

@@ -34,7 +34,7 @@ from medcrypt.inference import parties
 from medcrypt.inference.channel import Channel, connect, wait_for_any
 from medcrypt.inference.circuit import Circuit
 from medcrypt.inference.model import Sequential
-from medcrypt.inference.parties import CLIENT, DEALER, SERVERS, Client, drive
+from medcrypt.inference.parties import CLIENT, DEALER, SERVERS, Client, drive, largest_batch
 from medcrypt.inference.preprocessing import SealedStock
 from medcrypt.inference.report import Report
 from medcrypt.inference.sharing import Material, material_size, pack, unpack
@@ -454,7 +454,7 @@ class Connection:
         inputs : array of real numbers
             The first axis counts them.
         batch : int, optional
-            How many at once; by default all.
+            How many at once; by default all, or as many as a batch for this circuit may have (`largest_batch`).
 
         Returns
         -------
@@ -464,17 +464,19 @@ class Connection:
         Raises
         ------
         ValueError
-            Another shape, a value outside the model's clip, or no inputs.
+            Another shape, a value outside the model's clip, no inputs, or a batch that is too large.
         ProtocolError
             A server failed. There is no result, and the connection is of no use any more.
         """
         array = np.asarray(inputs)
         self.circuit.integers(array)  # wrong inputs are refused before anything is sent
-        answers = []
+        if batch is None:
+            batch = max(min(len(array), largest_batch(self.circuit)), 1)
         try:
-            for start in range(0, max(len(array), 1), batch or max(len(array), 1)):
-                part = array[start : start + batch] if batch else array
-                answers.append(drive(self._client.ask(part), self._transports))
+            answers = [
+                drive(self._client.ask(array[start : start + batch]), self._transports)
+                for start in range(0, max(len(array), 1), batch)
+            ]
         except ProtocolError:
             self._abandon()
             raise
