@@ -6,13 +6,14 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from medcrypt import durable
-from medcrypt.durable import new_file
+from medcrypt.durable import locked, new_file
 
 
 def write_and(path: Path, do: Callable[[], object], **options: bool) -> None:
@@ -202,3 +203,19 @@ def test_a_killed_writer_leaves_nothing_under_the_final_name(tmp_path):
     (left,) = names(tmp_path)
     assert left.endswith(".partial")
     assert stat.S_IMODE((tmp_path / left).stat().st_mode) == 0o600
+
+
+def test_a_lock_is_held_by_one_at_a_time_and_its_file_is_for_its_owner_alone(tmp_path):
+    path, entered = tmp_path / "lock", threading.Event()
+
+    def enter():
+        with locked(path):
+            entered.set()
+
+    with locked(path):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
+        thread = threading.Thread(target=enter)
+        thread.start()
+        assert not entered.wait(0.2)
+    thread.join(10)
+    assert entered.is_set()
