@@ -247,13 +247,19 @@ class Group:
         first, second = self.residues(xs), self.residues(ys)
         if len(first) != len(second):
             raise ValueError("the batches have different lengths")
-        return self._batch(
-            lambda start, stop, out: self.ring.multiply(
-                self._part(first, start, stop), self._part(second, start, stop), out
-            ),
-            len(first),
-            _PRODUCTS,
-        )
+        try:
+            return self._batch(
+                lambda start, stop, out: self.ring.multiply(
+                    self._part(first, start, stop), self._part(second, start, stop), out
+                ),
+                len(first),
+                _PRODUCTS,
+            )
+        finally:
+            # One factor may be a mask that came in another kernel's form: its owner wipes that, not this.
+            for taken, given in ((first, xs), (second, ys)):
+                if taken is not given:
+                    taken.wipe()
 
     def power(self, xs: Iterable[int] | Residues, exponent: int) -> Residues:
         """Return x^exponent mod n^2 for every x; the exponent is public. A negative one inverts first."""
