@@ -58,8 +58,6 @@ def random_words(count, bits=64, seed=0):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("bits", [1, 2, 3, 8])
 def test_every_alpha_and_x_of_a_small_domain_gives_the_truth(kernel_path, kind, bits, payload):
-    if kernel_path == "portable" and bits == 8 and payload == 8:
-        pytest.skip("the payload is tried in the small domains")
     alpha, x = (grid.ravel() for grid in np.meshgrid(*[np.arange(2**bits, dtype=np.uint64)] * 2))
     beta = random_words(alpha.size)
     function = SharedFunction(kind, bits, payload, SESSION, kernel_path)

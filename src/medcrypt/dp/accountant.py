@@ -39,7 +39,7 @@ class Accountant:
 
     Gaussian, Laplace and Poisson-sampled Gaussian events, in any mixture, are accounted by the exact contour
     integral (Alghamdi et al. 2022, 2023) in both directions of the whole composition; the larger direction
-    counts. A history that contains `ZeroConcentratedDP` or `RenyiCurve` is accounted by Rényi divergences with the
+    counts. Discrete mechanisms and samples of fixed size are enclosed between lists of points. A history that contains `ZeroConcentratedDP` or `RenyiCurve` is accounted by Rényi divergences with the
     optimal known conversion, minimised over real orders (`renyi`).
 
     The accountant is not a filter: events chosen after looking at earlier outputs need `Filter`.

@@ -23,12 +23,11 @@ const struct dcf_kernels *dcf_kernels_of(const char *path) {
     return NULL;
 }
 
+/* A call through a volatile pointer is one that no compiler may leave out. */
+static void *(*const volatile fill)(void *, int, size_t) = memset;
+
 void dcf_wipe(void *memory, size_t size) {
-    if (size == 0) return;
-    memset(memory, 0, size);
-#ifdef __GNUC__
-    __asm__ volatile("" : : "r"(memory) : "memory");
-#endif
+    if (size > 0) fill(memory, 0, size);
 }
 
 /* The kernels leave seeds in their dead frames, which lie where this one does. (Vector registers are not cleared: what

@@ -28,10 +28,9 @@ size_t noise_undecided(const uint8_t *verdicts, size_t trials) {
     return count;
 }
 
+/* A call through a volatile pointer is one that no compiler may leave out. */
+static void *(*const volatile fill)(void *, int, size_t) = memset;
+
 void noise_wipe(void *memory, size_t size) {
-    if (size == 0) return;
-    memset(memory, 0, size);
-#ifdef __GNUC__
-    __asm__ volatile("" : : "r"(memory) : "memory");
-#endif
+    if (size > 0) fill(memory, 0, size);
 }

@@ -14,7 +14,7 @@ from medcrypt.dp.noise.generator import Generator
 from medcrypt.dp.noise.sampling import CellSampler, Integers, Sampler, Size, TableSampler, draw
 from medcrypt.dp.noise.scale import exact_parameter
 
-__all__ = ["LARGEST_VARIANCE", "skellam", "skellam_sampler"]
+__all__ = ["LARGEST_VARIANCE", "parts_of", "skellam", "skellam_sampler"]
 
 LARGEST_VARIANCE = 2.0**40
 """Largest variance of a Skellam draw."""
@@ -93,7 +93,7 @@ def skellam(
     dtype('int64')
     """
     exact = exact_parameter("variance", variance, LARGEST_VARIANCE)
-    parts = max(1, math.ceil(exact / _WHOLE_VARIANCE))
+    parts = parts_of(exact)
     sampler = skellam_sampler(exact / parts)
     drawn = draw(sampler, size, out, generator)
     if parts == 1:
@@ -106,6 +106,11 @@ def skellam(
         drawn += part
     part[...] = 0
     return drawn
+
+
+def parts_of(variance: Fraction) -> int:
+    """Return how many draws of equal variance make one of this variance."""
+    return max(1, math.ceil(variance / _WHOLE_VARIANCE))
 
 
 @lru_cache(maxsize=64)

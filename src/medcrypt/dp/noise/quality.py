@@ -3,7 +3,7 @@
 import math
 from fractions import Fraction
 
-from medcrypt.dp.noise.bessel import LARGEST_VARIANCE, skellam_sampler
+from medcrypt.dp.noise.bessel import LARGEST_VARIANCE, parts_of, skellam_sampler
 from medcrypt.dp.noise.gaussian import (
     LARGEST_ROUNDED_SIGMA,
     discrete_gaussian_sampler,
@@ -16,7 +16,6 @@ from medcrypt.dp.noise.scale import LARGEST_SCALE, exact_parameter
 __all__ = ["charge", "distance", "generator_advantage"]
 
 _OMITTED = 2.0**-199  # the weights leave out 2^-200 of the distribution and are rounded, see `exact.Cells`
-_WHOLE_VARIANCE = 1 << 30
 
 _SAMPLERS = {
     "rounded_gaussian": ("sigma", LARGEST_ROUNDED_SIGMA, rounded_gaussian_sampler),
@@ -59,7 +58,7 @@ def distance(distribution: str, parameter: float | Fraction) -> float:
         raise ValueError(f"distribution must be one of {', '.join(_SAMPLERS)}, not {distribution!r}")
     name, largest, sampler_of = _SAMPLERS[distribution]
     exact = exact_parameter(name, parameter, largest)
-    parts = max(1, math.ceil(exact / _WHOLE_VARIANCE)) if distribution == "skellam" else 1
+    parts = parts_of(exact) if distribution == "skellam" else 1
     return parts * (sampler_of(exact / parts).distance + _OMITTED)
 
 

@@ -11,8 +11,6 @@ from medcrypt.images.statistics.pixels import levels_of, pair_of
 
 __all__ = ["ChiSquare", "Quality", "chi_square", "encryption_quality", "histogram_variance"]
 
-_MOST_BINS = 1 << 16
-
 
 @dataclass(frozen=True)
 class ChiSquare:
