@@ -30,7 +30,6 @@ from medcrypt.dp.tradeoff import chained_epsilon, least_type_two_error, of_a_gro
 
 __all__ = ["Accountant"]
 
-_BY_RENYI = (ZeroConcentratedDP, RenyiCurve, SampledWithoutReplacement)
 _LEAST_LOG_DELTA = -750.0  # below the least positive double
 
 
@@ -39,8 +38,9 @@ class Accountant:
 
     Gaussian, Laplace and Poisson-sampled Gaussian events, in any mixture, are accounted by the exact contour
     integral (Alghamdi et al. 2022, 2023) in both directions of the whole composition; the larger direction
-    counts. Discrete mechanisms and samples of fixed size are enclosed between lists of points. A history that contains `ZeroConcentratedDP` or `RenyiCurve` is accounted by Rényi divergences with the
-    optimal known conversion, minimised over real orders (`renyi`).
+    counts. Discrete mechanisms and samples of fixed size are enclosed between lists of points. A history that
+    contains `ZeroConcentratedDP` or `RenyiCurve` is accounted by Rényi divergences with the optimal known conversion,
+    minimised over real orders (`renyi`).
 
     The accountant is not a filter: events chosen after looking at earlier outputs need `Filter`.
 

@@ -30,7 +30,6 @@ NONCE_BYTES, TAG_BYTES = 16, 32
 _FIXED = struct.Struct("<8sBBHIIBBH4sIIQQ16s")
 FIXED_BYTES = _FIXED.size
 MOST_HEADER = 1 << 28
-_SIZES = slice(3, 6)
 _DTYPES = re.compile(r"(\|b1|[|<>][iu]1|[<>][iuf][248])")
 
 
