@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "demo", help="the whole job on real scans and ten hospitals, in about a minute"
     )
-    parser.add_argument("--epsilon", type=float, default=6.0, help="privacy budget for a patient (default 6)")
+    parser.add_argument("--epsilon", type=float, default=2.0, help="privacy budget for a patient (default 2)")
     parser.add_argument("--delta", type=float, default=1e-5, help="delta of the budget (default 1e-5)")
     parser.add_argument(
         "--bits",
