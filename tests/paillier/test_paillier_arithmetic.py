@@ -256,6 +256,9 @@ def test_the_published_example_decrypts():
     key = twin.Key(7, 11, g=5652)
     assert twin.encrypt(key, 42, 23) == 4624
     assert twin.decrypt(key, 4624) == 42
+    # g = (1 + n)^b s^n for some b and s, so what our arithmetic decrypts is b times the plaintext.
+    (b,) = SplitGroup(7, 11).decrypt([5652])
+    assert SplitGroup(7, 11).decrypt([4624]) == [42 * b % 77]
 
 
 @given(

@@ -1,4 +1,4 @@
-"""The library against the published vectors, which the readable twin wrote."""
+"""The library against published vectors: those of ISO/IEC 18033-6, and ours, which the readable twin wrote."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medcrypt.paillier import EncryptedArray, Packing, PrivateKey, PublicKey
+from medcrypt.errors import InvalidKeyError
+from medcrypt.paillier import EncryptedArray, Packing, PrivateKey, PublicKey, phe
 from medcrypt.paillier import linear_algebra as la
+from reference import paillier as twin
 
 FOLDER = Path(__file__).parent.parent / "vectors" / "paillier"
 
@@ -18,6 +20,49 @@ def vectors(name):
 
 def identified(name):
     return [pytest.param(vector, id=f"{vector['bits']}-{i}") for i, vector in enumerate(vectors(name))]
+
+
+@pytest.fixture(scope="module")
+def standard():
+    """The example of the standard: primes, two plaintexts with their randomness and ciphertexts, and the sum."""
+    read = json.loads((FOLDER / "iso-18033-6.json").read_text())
+    numbers = [{name: int(x, 16) for name, x in entry.items()} for entry in (*read["vectors"], read["sum"])]
+    return int(read["p"], 16), int(read["q"], 16), *numbers
+
+
+def test_the_example_of_iso_18033_6_on_every_kernel(standard, kernel_path, monkeypatch):
+    monkeypatch.setenv("MEDCRYPT_KERNELS", kernel_path)
+    p, q, first, second, total = standard
+    public = PublicKey(p * q)
+    for vector in (first, second):
+        assert public.raw_encrypt(vector["m"], vector["r"]) == vector["c"]
+    assert public.group.multiply([first["c"]], [second["c"]]) == [total["c"]]
+    private = phe.PaillierPrivateKey(phe.PaillierPublicKey(p * q), p, q)
+    for vector in (first, second, total):
+        assert private.raw_decrypt(vector["c"]) == vector["m"]
+
+
+def test_the_example_of_iso_18033_6_in_the_interface_of_python_phe(standard):
+    p, q, first, second, total = standard
+    public = phe.PaillierPublicKey(p * q)
+    assert public.raw_encrypt(first["m"], r_value=first["r"]) == first["c"]
+    added = phe.EncryptedNumber(public, first["c"]) + phe.EncryptedNumber(public, second["c"])
+    assert added.ciphertext(be_secure=False) == total["c"]
+    assert phe.PaillierPrivateKey(public, p, q).decrypt(added) == total["m"]
+
+
+def test_the_twin_agrees_with_iso_18033_6(standard):
+    p, q, *vectors, total = standard
+    key = twin.Key(p, q)
+    assert [twin.encrypt(key, vector["m"], vector["r"]) for vector in vectors] == [v["c"] for v in vectors]
+    assert twin.decrypt(key, total["c"]) == total["m"]
+
+
+def test_the_primes_of_iso_18033_6_earn_no_short_exponents(standard):
+    """Both are 3 modulo 4, but gcd(p - 1, q - 1) is 6: the standard does not ask for 2, short exponents do."""
+    p, q, *_ = standard
+    with pytest.raises(InvalidKeyError):
+        PrivateKey(p, q)
 
 
 @pytest.mark.parametrize("vector", identified("key-bytes"))
