@@ -63,6 +63,20 @@ def test_budget_says_what_fits_a_target(capsys: pytest.CaptureFixture[str]) -> N
     assert f"rate for epsilon 2: {rate:.6g}" in lines
 
 
+def test_budget_tells_what_the_samplers_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = ["budget", "--noise", "1", "--steps", "100", "--draws", "1000000"]
+    assert main([*plan, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["draws"] == 10**8
+    assert found["charge"] == dp.noise.charge(found["epsilon"], 10**8, 2.0**-100)
+    assert found["generator_advantage"] == dp.noise.generator_advantage(10**8)
+    assert main(plan) == 0
+    assert "100000000 draws: at most" in capsys.readouterr().out
+    assert main(plan[:-2]) == 0
+    assert "draws" not in capsys.readouterr().out
+    assert main([*plan[:-1], "-1"]) == 2
+
+
 def test_budget_accounts_samples_of_fixed_size_under_replacement_only(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -239,7 +239,7 @@ def test_an_adaptive_clip_finds_the_quantile_and_costs_what_the_event_says():
     for _ in range(60):
         private.step([sgd.PerSample(gradients)])
     assert 1.5 < private.clip < 2.5
-    count, left = private._count_multiplier, private._multiplier
+    count, left = private._count_sigma, private._multiplier
     assert left**-2 + count**-2 == pytest.approx(2.0**-2, rel=1e-12)
     assert left**-2 + count**-2 <= 2.0**-2
     assert private.event == dp.Gaussian(2.0)
@@ -342,7 +342,7 @@ def test_the_number_of_records_reaches_no_output():
             adaptive=sgd.AdaptiveClip(),
         )
         [mean] = private.step([sgd.PerSample([[0.5, 0.25]])])
-        seen.add((*mean.round(5), private._max_batch, private._count_multiplier, private._multiplier))
+        seen.add((*mean.round(5), private._max_batch, private._count_sigma, private._multiplier))
     assert len(seen) == 1
     assert next(iter(seen))[:2] == (0.05, 0.025)
 

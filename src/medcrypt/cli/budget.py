@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _FRACTIONS_OF_STEPS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 _FACTORS_OF_DELTA = (1e3, 1e2, 1e1, 1.0, 1e-1, 1e-2, 1e-3)
 _TERMINAL = Path("-")
+_FARTHEST_DRAW = 2.0**-100  # from its law, of whatever noise multiplier
 _WIDTH = 60  # characters of the longest bar
 
 
@@ -61,6 +62,13 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         default="add_or_remove_one",
         help="which data sets count as neighbours (default add_or_remove_one)",
     )
+    parser.add_argument(
+        "--draws",
+        type=int,
+        metavar="N",
+        help="integers of noise that a step draws: the number of the model's parameters. Tells what our samplers "
+        "cost beside the exact noise of the other figures: a delta to add, and the generator's advantage",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--plot",
@@ -85,6 +93,9 @@ class Budget:
     delta: float
     neighbors: str
     epsilon: float
+    draws: int | None
+    charge: float | None
+    generator_advantage: float | None
     target_epsilon: float | None
     target_noise_multiplier: float | None
     target_steps: int | None
@@ -112,6 +123,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--steps must be at least 1")
     if not 0 < args.delta < 1:
         raise UsageError("--delta must lie between 0 and 1")
+    if args.draws is not None and args.draws < 0:
+        raise UsageError("--draws must not be negative")
     if args.json and args.plot == _TERMINAL:
         raise UsageError("--json prints no picture: give --plot a FILE")
 
@@ -145,6 +158,8 @@ def _budget(args: argparse.Namespace) -> Budget:
     counts = sorted({max(1, round(args.steps * fraction)) for fraction in _FRACTIONS_OF_STEPS})
     deltas = [args.delta * factor for factor in _FACTORS_OF_DELTA if args.delta * factor < 1]
     event = step(noise)
+    cost = epsilon(args.steps, args.delta)
+    drawn = args.draws if args.draws is None else args.steps * args.draws
     return Budget(
         noise_multiplier=noise,
         sampling=_SAMPLING[type(event).__name__],
@@ -152,7 +167,10 @@ def _budget(args: argparse.Namespace) -> Budget:
         steps=args.steps,
         delta=args.delta,
         neighbors=args.neighbors,
-        epsilon=epsilon(args.steps, args.delta),
+        epsilon=cost,
+        draws=drawn,
+        charge=None if drawn is None else dp.noise.charge(cost, drawn, _FARTHEST_DRAW),
+        generator_advantage=None if drawn is None else dp.noise.generator_advantage(drawn),
         target_epsilon=args.target_epsilon,
         target_noise_multiplier=needed,
         target_steps=fitting,
@@ -194,6 +212,11 @@ def _table(budget: Budget, *, bars: bool) -> list[str]:
         f"Neighbours: {neighbors}",
         f"epsilon = {budget.epsilon:.4f} at delta = {budget.delta:g}",
     ]
+    if budget.draws is not None:
+        lines.append(
+            f"{budget.draws} draws: at most {budget.charge:.1g} to add to delta, "
+            f"generator's advantage at most {budget.generator_advantage:.1g}"
+        )
     if budget.target_epsilon is not None:
         goal = f"for epsilon {budget.target_epsilon:g}:"
         lines.append(f"noise {goal} {budget.target_noise_multiplier:.6f}")

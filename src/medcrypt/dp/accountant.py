@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
-from medcrypt.dp import renyi
+from medcrypt.dp import noise, renyi
 from medcrypt.dp.composition import Composition
+from medcrypt.dp.draws import Draws
 from medcrypt.dp.events import (
     RELATIONS,
     Composed,
@@ -31,6 +32,10 @@ from medcrypt.dp.tradeoff import chained_epsilon, least_type_two_error, of_a_gro
 __all__ = ["Accountant"]
 
 _LEAST_LOG_DELTA = -750.0  # below the least positive double
+_FIELDS = {  # of a state, by its version
+    1: {"version", "neighbors", "events"},
+    2: {"version", "neighbors", "events", "draws", "distance"},
+}
 
 
 class Accountant:
@@ -41,6 +46,10 @@ class Accountant:
     counts. Discrete mechanisms and samples of fixed size are enclosed between lists of points. A history that
     contains `ZeroConcentratedDP` or `RenyiCurve` is accounted by Rényi divergences with the optimal known conversion,
     minimised over real orders (`renyi`).
+
+    Events are mathematics, and noise is drawn by samplers that come close to it. Where `compose` is told how many
+    integers were drawn and how close, epsilon and delta include what that costs, `charge`. What remains is
+    computational, and apart: `generator_advantage`.
 
     The accountant is not a filter: events chosen after looking at earlier outputs need `Filter`.
 
@@ -72,16 +81,19 @@ class Accountant:
             raise ValueError(f"neighbors must be one of {RELATIONS}, not {neighbors!r}")
         self._neighbors = neighbors
         self._events: list[tuple[Event, int]] = []
+        self._draws = Draws()
         self._prepared: tuple[Any, list[Event], list[Composition]] | None = None
 
     def __repr__(self) -> str:
-        return f"Accountant(neighbors={self._neighbors!r}, events={self._events!r})"
+        drawn = f", draws={self.draws}, distance={self.distance:.3g}" if self.draws else ""
+        return f"Accountant(neighbors={self._neighbors!r}, events={self._events!r}{drawn})"
 
     def __eq__(self, other: object) -> bool:
-        """Compare the relation and what was composed, whatever the order and the nesting."""
+        """Compare the relation, what was composed, whatever the order and the nesting, and the draws."""
         if not isinstance(other, Accountant):
             return NotImplemented
-        return self._neighbors == other._neighbors and self._leaves() == other._leaves()
+        mine, others = (self._neighbors, self._draws), (other._neighbors, other._draws)
+        return mine == others and self._leaves() == other._leaves()
 
     @property
     def neighbors(self) -> str:
@@ -93,7 +105,57 @@ class Accountant:
         """The history: pairs (event, count) in the order of composition, equal neighbours merged."""
         return tuple(self._events)
 
-    def compose(self, event: Event, count: int = 1) -> Self:
+    @property
+    def draws(self) -> int:
+        """How many integers of noise all releases drew, as far as `compose` was told."""
+        return self._draws.number
+
+    @property
+    def distance(self) -> float:
+        """Distance in total variation of all that was released from the events' laws, from above."""
+        return self._draws.distance
+
+    @property
+    def generator_advantage(self) -> float:
+        """How well anybody tells the key streams behind the draws from uniform words: `noise.generator_advantage`.
+
+        It is computational, stands beside the assumption on AES, and is in no epsilon and no delta.
+        """
+        return noise.generator_advantage(self.draws)
+
+    def charge(self, epsilon: float) -> float:
+        """Return the part of `delta` that the samplers are charged: (1 + e^epsilon) times `distance`.
+
+        Parameters
+        ----------
+        epsilon
+            Finite and >= 0.
+
+        Returns
+        -------
+        float
+            The charge from above; 0 where no draws were reported.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If epsilon is no finite number >= 0.
+
+        Examples
+        --------
+        >>> from medcrypt import dp
+        >>> mechanism = dp.GaussianMechanism(noise_multiplier=1.0, clip=1.0, shape=10**6)
+        >>> accountant = dp.Accountant().compose(
+        ...     mechanism.event, 100, draws=mechanism.draws, distance=mechanism.distance
+        ... )
+        >>> 0 < accountant.charge(epsilon=4.0) < 1e-20
+        True
+        >>> accountant.draws, accountant.generator_advantage < 1e-20
+        (100000000, True)
+        """
+        return self._draws.charge(_not_negative("epsilon", epsilon))
+
+    def compose(self, event: Event, count: int = 1, *, draws: int = 0, distance: float = 0.0) -> Self:
         """Add an event that was (or will be) released ``count`` times.
 
         Parameters
@@ -102,6 +164,9 @@ class Accountant:
             The event.
         count
             How often; an integer >= 0.
+        draws, distance
+            How many integers of noise one release draws, and a bound of the total-variation distance of each from its
+            law: a mechanism's attributes of these names. By default the noise is taken as the event says.
 
         Returns
         -------
@@ -111,8 +176,8 @@ class Accountant:
         Raises
         ------
         TypeError, ValueError
-            If an argument is of the wrong type, the count is negative, or no bound is proven for the event
-            under the neighbouring relation. Nothing is added then.
+            If an argument is of the wrong type or outside its range, or no bound is proven for the event under the
+            neighbouring relation. Nothing is added then.
 
         Examples
         --------
@@ -126,6 +191,8 @@ class Accountant:
         refusal = why_refused(event, self._neighbors)
         if refusal is not None:
             raise ValueError(refusal)
+        if draws != 0 or distance != 0.0:
+            self._draws = self._draws.more(count, draws, distance)
         if count == 0:
             return self
         if self._events and self._events[-1][0] == event:
@@ -144,7 +211,8 @@ class Accountant:
         Returns
         -------
         float
-            The upper end of `epsilon_bounds`. At ``delta=0`` it is finite for Laplace events only.
+            The upper end of `epsilon_bounds`. At ``delta=0`` it is finite for Laplace events only; it is infinite where
+            the charge of the draws leaves nothing of delta.
 
         Raises
         ------
@@ -157,7 +225,9 @@ class Accountant:
         >>> round(dp.Accountant().compose(dp.Gaussian(1.0)).epsilon(1e-5), 6)
         4.377178
         """
-        return self.epsilon_bounds(delta)[1]
+        if self._draws.units:
+            return self._draws.epsilon(self._exact_epsilon_bounds, _share_of_one(delta))
+        return self._exact_epsilon_bounds(_share_of_one(delta))[1]
 
     def delta(self, epsilon: float) -> float:
         """Return delta at ``epsilon``, from above.
@@ -188,11 +258,12 @@ class Accountant:
     def epsilon_bounds(self, delta: float) -> tuple[float, float]:
         """Return certified bounds that enclose the true epsilon at ``delta``.
 
-        They include every error, of truncation, of quadrature and of rounding; the proof is in the
-        documentation ("The accountant's proof"). Their distance is below 1e-9 for most histories of more than a
-        few events. Where the integral converges too slowly the bounds are wide and say so: the upper one is at
-        worst the optimal Rényi bound, which is always valid, and the lower one may be 0. A history with an
-        event that is known by Rényi divergences only has that bound as its upper one, and 0 as its lower.
+        They include every error, of truncation, of quadrature and of rounding, and the distance of the draws that
+        were reported; the proof is in the documentation ("The accountant's proof"). Their distance is below 1e-9
+        for most histories of more than a few events. Where the integral converges too slowly the bounds are wide
+        and say so: the upper one is at worst the optimal Rényi bound, which is always valid, and the lower one may
+        be 0. A history with an event that is known by Rényi divergences only has that bound as its upper one, and
+        0 as its lower.
 
         Parameters
         ----------
@@ -216,9 +287,13 @@ class Accountant:
         >>> round(lo, 9), round(hi, 9)
         (18.950287368, 18.950287368)
         """
-        delta = _real("delta", delta)
-        if not 0.0 <= delta < 1.0:
-            raise ValueError(f"delta must lie in [0, 1), not {delta}")
+        delta = _share_of_one(delta)
+        if self._draws.units:
+            return self._draws.epsilon_bounds(self._exact_epsilon_bounds, delta)
+        return self._exact_epsilon_bounds(delta)
+
+    def _exact_epsilon_bounds(self, delta: float) -> tuple[float, float]:
+        """Return bounds of epsilon for noise that is exactly of the events' laws."""
         history = self._leaves()
         if not history:
             return 0.0, 0.0
@@ -243,7 +318,8 @@ class Accountant:
     def delta_bounds(self, epsilon: float) -> tuple[float, float]:
         """Return certified bounds that enclose the true delta at ``epsilon``.
 
-        Like `epsilon_bounds`, and as honest about their width.
+        Like `epsilon_bounds`, and as honest about their width. The charge of the draws grows with epsilon: where it
+        outweighs the rest, a smaller epsilon has a smaller delta, which holds as well.
 
         Parameters
         ----------
@@ -266,9 +342,13 @@ class Accountant:
         >>> dp.Accountant().compose(dp.Laplace(1.0)).delta_bounds(1.0)
         (0.0, 0.0)
         """
-        epsilon = _real("epsilon", epsilon)
-        if epsilon < 0.0:
-            raise ValueError(f"epsilon must not be negative: {epsilon}")
+        epsilon = _not_negative("epsilon", epsilon)
+        if self._draws.units:
+            return self._draws.delta_bounds(self._exact_delta_bounds, epsilon)
+        return self._exact_delta_bounds(epsilon)
+
+    def _exact_delta_bounds(self, epsilon: float) -> tuple[float, float]:
+        """Return bounds of delta for noise that is exactly of the events' laws."""
         history = self._leaves()
         if not history:
             return 0.0, 0.0
@@ -283,7 +363,16 @@ class Accountant:
         low = max(math.exp(min(lo, 0.0)) for lo, _ in bounds)
         return low * (1.0 - 1e-15), max(_at_most_one(hi) for _, hi in bounds)
 
-    def would_exceed(self, event: Event, *, epsilon: float, delta: float, count: int = 1) -> bool:
+    def would_exceed(
+        self,
+        event: Event,
+        *,
+        epsilon: float,
+        delta: float,
+        count: int = 1,
+        draws: int = 0,
+        distance: float = 0.0,
+    ) -> bool:
         """Tell whether composing an event would make epsilon at ``delta`` exceed a limit.
 
         This is **not a filter**: it helps to plan, but a sequence whose next event, or whose end, depends on
@@ -291,7 +380,7 @@ class Accountant:
 
         Parameters
         ----------
-        event, count
+        event, count, draws, distance
             As for `compose`; the accountant is not changed.
         epsilon
             The limit, >= 0.
@@ -317,8 +406,8 @@ class Accountant:
         """
         limit = _not_negative("epsilon", epsilon)
         grown = Accountant(self._neighbors)
-        grown._events = list(self._events)
-        return grown.compose(event, count).epsilon(delta) > limit
+        grown._events, grown._draws = list(self._events), self._draws
+        return grown.compose(event, count, draws=draws, distance=distance).epsilon(delta) > limit
 
     def tradeoff(self, alpha: float) -> float:
         """Return a lower bound on the type II error of every test for one record's presence at level alpha.
@@ -391,7 +480,9 @@ class Accountant:
             raise ValueError(f"delta must lie in (0, 1), not {delta}")
         scaled = of_a_group(Composed(tuple(Repeated(*entry) for entry in self._events)), size)
         if scaled is not None:
-            return Accountant(self._neighbors).compose(scaled).epsilon(delta)
+            group = Accountant(self._neighbors).compose(scaled)
+            group._draws = self._draws  # as far from their laws, whatever the data sets
+            return group.epsilon(delta)
         return chained_epsilon(self.delta, self.epsilon, size, delta)
 
     def state_dict(self) -> dict[str, Any]:
@@ -400,7 +491,8 @@ class Accountant:
         Returns
         -------
         dict
-            ``{"version": 1, "neighbors": str, "events": [{"event": ..., "count": int}]}``.
+            ``{"version": 2, "neighbors": str, "events": [{"event": ..., "count": int}], "draws": int,
+            "distance": str}``, the distance exactly: in units of 2^-256, in decimal.
 
         Examples
         --------
@@ -409,7 +501,7 @@ class Accountant:
         [{'event': {'type': 'Laplace', 'scale': 2.0}, 'count': 5}]
         """
         events = [{"event": json.loads(to_json(event)), "count": count} for event, count in self._events]
-        return {"version": 1, "neighbors": self._neighbors, "events": events}
+        return {"version": 2, "neighbors": self._neighbors, "events": events, **self._draws.state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Replace the history by one that `state_dict` returned.
@@ -417,7 +509,7 @@ class Accountant:
         Parameters
         ----------
         state
-            The state; its neighbouring relation must be this accountant's.
+            The state; its neighbouring relation must be this accountant's. One of version 1 has no draws.
 
         Raises
         ------
@@ -436,7 +528,7 @@ class Accountant:
         """
         if not isinstance(state, dict):
             raise TypeError(f"state must be a dict, not {type(state).__name__}")
-        if set(state) != {"version", "neighbors", "events"} or state["version"] != 1:
+        if type(state.get("version")) is not int or set(state) != _FIELDS.get(state["version"]):
             raise ValueError("not a state of this accountant")
         if state["neighbors"] != self._neighbors:
             raise ValueError(
@@ -452,7 +544,9 @@ class Accountant:
                 fresh.compose(from_json(json.dumps(item["event"])), item["count"])
             except TypeError as error:
                 raise ValueError(str(error)) from None
-        self._events = fresh._events
+        if state["version"] > 1:
+            fresh._draws = Draws.from_state(state)
+        self._events, self._draws = fresh._events, fresh._draws
 
     def _leaves(self) -> Counter[Event]:
         """Return the mechanisms that ran and how often: nesting and order do not count."""
@@ -493,6 +587,14 @@ class Accountant:
     def _log_missing(history: Counter[Event], log_delta: float) -> float:
         """Return the log of the mass that lists of points may leave out of one release, in coarse steps."""
         return -64.0 * math.ceil((math.log(sum(history.values())) - log_delta + 30.0) / 64.0)
+
+
+def _share_of_one(delta: float) -> float:
+    """Return delta, checked."""
+    delta = _real("delta", delta)
+    if not 0.0 <= delta < 1.0:
+        raise ValueError(f"delta must lie in [0, 1), not {delta}")
+    return delta
 
 
 def _known_by_renyi(history: Iterable[Event]) -> bool:

@@ -13,6 +13,10 @@ its budget. That is (epsilon, delta)-DP: give every output to the first order th
 outputs of one order, the process equals the one that this order's own filter stops, hence costs (epsilon,
 delta/k); the k parts add up.
 
+Samplers draw noise that is close to the events' laws, and not exactly of them: 2^-30 of delta is kept for that. What a
+filter admitted is at most the sum of the distances away from what it describes, also where the draws depend on earlier
+outputs (`draws`), and that costs (1 + e^epsilon) times the sum.
+
 Sums are integers, in units of 2^-256: every charge is rounded up and every budget down, so that rounding can
 never admit an event too many.
 """
@@ -25,6 +29,7 @@ from typing import Any
 
 from medcrypt.dp import renyi
 from medcrypt.dp.calibration import calibrate
+from medcrypt.dp.draws import Draws
 from medcrypt.dp.events import (
     RELATIONS,
     DiscreteGaussian,
@@ -49,6 +54,7 @@ _KINDS = ("zcdp", "renyi", "gaussian")
 _UNITS = 1 << 256
 _INFINITE = 1 << 2048
 _DIGITS = 1000  # of a sum that is read
+_KEPT = 2.0**-30  # share of delta for the distance of the draws
 
 
 class Filter:
@@ -116,10 +122,12 @@ class Filter:
             raise ValueError(f"neighbors must be one of {RELATIONS}, not {neighbors!r}")
         self._kind, self._neighbors = kind, neighbors
         self._orders = self._checked_orders(orders) if kind == "renyi" else ()
-        self._budgets = self._make_budgets()
+        self._budgets = self._make_budgets(self._delta * (1.0 - _KEPT))
+        self._farthest = self._delta * _KEPT * math.exp(-self._epsilon) / (1.0 + math.exp(-self._epsilon))
+        self._farthest *= 1.0 - 2.0**-20  # also what rounded the rest of delta up
         if not any(budget > 0 for budget in self._budgets):
             raise ValueError("the budget is too small to admit anything")
-        self._spent = [0] * len(self._budgets)
+        self._spent, self._draws = [0] * len(self._budgets), Draws()
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -133,7 +141,10 @@ class Filter:
 
     @property
     def spent(self) -> float:
-        """Share of the budget that is spent, from 0 to 1, rounded up; for several orders, at the best one."""
+        """Share of the budget that is spent, from 0 to 1, rounded up; for several orders, at the best one.
+
+        What is kept for the draws is not in it.
+        """
         with self._lock:
             shares = [
                 Fraction(spent, budget)
@@ -142,7 +153,7 @@ class Filter:
             ]
         return min(math.nextafter(float(min(shares)), 2.0) if min(shares) else 0.0, 1.0)
 
-    def spend(self, event: Event, count: int = 1) -> None:
+    def spend(self, event: Event, count: int = 1, *, draws: int = 0, distance: float = 0.0) -> None:
         """Admit an event, or refuse it; call this *before* the event is released.
 
         Parameters
@@ -152,11 +163,14 @@ class Filter:
             on each other's outputs.
         count
             How often; an integer >= 0.
+        draws, distance
+            As for `Accountant.compose`: integers that one release draws, and how far each may be from its law.
 
         Raises
         ------
         BudgetError
-            If the budget would be passed. Nothing is spent then, and a cheaper event may still fit.
+            If the budget would be passed, or the draws' distance what is kept for it: 2^-30 delta/(1 + e^epsilon).
+            Nothing is spent then, and a cheaper event may still fit.
         TypeError, ValueError
             If an argument is of the wrong type, or the event cannot be summed in this way under the
             neighbouring relation. Nothing is spent then.
@@ -173,19 +187,23 @@ class Filter:
         """
         charges = self._charges(event, count)
         with self._lock:
-            total = [spent + charge for spent, charge in zip(self._spent, charges, strict=True)]
+            total, drawn = self._with(charges, count, draws, distance)
             if not self._fits(total):
                 raise BudgetError("the privacy budget would be passed; nothing was spent")
-            self._spent = self._capped(total)
+            if not self._near(drawn):
+                raise BudgetError(
+                    "the draws would be too far from their laws for this budget; nothing was spent"
+                )
+            self._spent, self._draws = self._capped(total), drawn
 
-    def would_exceed(self, event: Event, count: int = 1) -> bool:
+    def would_exceed(self, event: Event, count: int = 1, *, draws: int = 0, distance: float = 0.0) -> bool:
         """Tell whether `spend` would refuse an event now.
 
         Between this answer and `spend`, another thread may spend; only `spend` decides.
 
         Parameters
         ----------
-        event, count
+        event, count, draws, distance
             As for `spend`.
 
         Returns
@@ -200,9 +218,8 @@ class Filter:
         """
         charges = self._charges(event, count)
         with self._lock:
-            return not self._fits(
-                [spent + charge for spent, charge in zip(self._spent, charges, strict=True)]
-            )
+            total, drawn = self._with(charges, count, draws, distance)
+            return not (self._fits(total) and self._near(drawn))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the filter's state in JSON types.
@@ -210,7 +227,8 @@ class Filter:
         Returns
         -------
         dict
-            The parameters and ``"spent"``: for each sum its exact value in units of 2^-256, in decimal.
+            The parameters and ``"spent"``: for each sum its exact value in units of 2^-256, in decimal; ``"draws"`` and
+            ``"distance"``, the number of draws and, in the same units, the sum of their distances.
 
         Examples
         --------
@@ -219,7 +237,8 @@ class Filter:
         ['0']
         """
         with self._lock:
-            return {**self._parameters(), "spent": [str(spent) for spent in self._spent]}
+            spent = [str(spent) for spent in self._spent]
+            return {**self._parameters(), "spent": spent, **self._draws.state()}
 
     def load_state_dict(self, state: dict[str, Any], *, reset: bool = False) -> None:
         """Replace what is spent by what `state_dict` returned.
@@ -227,7 +246,7 @@ class Filter:
         Parameters
         ----------
         state
-            The state of a filter with the same parameters.
+            The state of a filter with the same parameters. One of version 1 has no draws.
         reset
             True allows to lower what is spent: for a filter whose releases nobody has seen.
 
@@ -242,7 +261,9 @@ class Filter:
         if not isinstance(state, dict):
             raise TypeError(f"state must be a dict, not {type(state).__name__}")
         parameters = self._parameters()
-        if set(state) != {*parameters, "spent"}:
+        if state.get("version") == 1 and set(state) == {*parameters, "spent"}:
+            state = {**state, "version": parameters["version"], **Draws().state()}
+        if set(state) != {*parameters, "spent", "draws", "distance"}:
             raise ValueError("not a state of a filter")
         different = [name for name, value in parameters.items() if state[name] != value]
         if different:
@@ -252,18 +273,20 @@ class Filter:
             raise ValueError("spent must be a list of one sum each")
         if not all(isinstance(s, str) and s.isascii() and s.isdigit() and len(s) <= _DIGITS for s in spent):
             raise ValueError("a sum must be a decimal number")
-        loaded = self._capped([int(s) for s in spent])
+        loaded, drawn = self._capped([int(s) for s in spent]), Draws.from_state(state)
         with self._lock:
-            if not reset and any(new < old for new, old in zip(loaded, self._spent, strict=True)):
+            before = [*self._spent, self._draws.number, self._draws.units]
+            after = [*loaded, drawn.number, drawn.units]
+            if not reset and any(new < old for new, old in zip(after, before, strict=True)):
                 raise ValueError(
                     "the state has spent less than this filter; reset=True loads it all the same"
                 )
-            self._spent = loaded
+            self._spent, self._draws = loaded, drawn
 
     def _parameters(self) -> dict[str, Any]:
         """Return what two filters must have in common to exchange states."""
         return {
-            "version": 1,
+            "version": 2,
             "epsilon": self._epsilon,
             "delta": self._delta,
             "kind": self._kind,
@@ -281,15 +304,24 @@ class Filter:
             raise ValueError("orders must be above 1, different, and at least one")
         return checked
 
-    def _make_budgets(self) -> list[int]:
+    def _make_budgets(self, delta: float) -> list[int]:
         """Return for each sum the most that it may reach, rounded down."""
         if self._kind == "gaussian":
-            sigma = calibrate(Gaussian, epsilon=self._epsilon, delta=self._delta)
+            sigma = calibrate(Gaussian, epsilon=self._epsilon, delta=delta)
             return [_rounded_down(_half_squared_mu(Gaussian(sigma)))]
         if self._kind == "zcdp":
-            return [_rounded_down(Fraction(_largest_rho(self._epsilon, self._delta)))]
-        share = self._delta / len(self._orders)
+            return [_rounded_down(Fraction(_largest_rho(self._epsilon, delta)))]
+        share = delta / len(self._orders)
         return [_rounded_down(Fraction(_largest_divergence(o, self._epsilon, share))) for o in self._orders]
+
+    def _with(self, charges: list[int], count: int, draws: int, distance: float) -> tuple[list[int], Draws]:
+        """Return what would be spent and drawn together."""
+        total = [spent + charge for spent, charge in zip(self._spent, charges, strict=True)]
+        return total, self._draws.more(count, draws, distance)
+
+    def _near(self, drawn: Draws) -> bool:
+        """Tell whether draws are near enough to their laws."""
+        return drawn.units == 0 or drawn.distance <= self._farthest
 
     def _fits(self, total: list[int]) -> bool:
         """Tell whether some sum is within its budget."""

@@ -1,8 +1,8 @@
 """Mechanisms: records in, a noisy answer out, and the event that says what it cost.
 
 All of them clip first and derive the sensitivity from the clip; there is no second number to get wrong. What they add
-are integers on a lattice, see `lattice`. ``mechanism.event`` goes to the accountant, ``mechanism.charge`` says what the
-sampler's own imperfection adds to delta.
+are integers on a lattice, see `lattice`. ``mechanism.event`` goes to the accountant, with ``mechanism.draws`` and
+``mechanism.distance``: how many integers a release draws, and how far each may be from its law.
 """
 
 from medcrypt.dp.mechanisms.additive import (

@@ -111,6 +111,7 @@ class QuantileMechanism:
         self._numerator, self._shift = _dyadic_below(Fraction(epsilon) / (2 * moved * _LOG_2))
         self.event = ZeroConcentratedDP(_rounded_up(Fraction(epsilon) ** 2 / 8))
         self.pure_event = PureDP(epsilon)
+        self.draws, self.distance = 0, 0.0  # of integer noise: none
 
     def release(self, records: ArrayLike) -> float:
         """Return a candidate near the quantile: one release.

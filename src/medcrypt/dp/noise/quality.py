@@ -17,6 +17,8 @@ __all__ = ["charge", "distance", "generator_advantage"]
 
 _OMITTED = 2.0**-199  # the weights leave out 2^-200 of the distribution and are rounded, see `exact.Cells`
 
+_UP = 1.0 + 2.0**-50  # more than an exponential and four roundings lose
+
 _SAMPLERS = {
     "rounded_gaussian": ("sigma", LARGEST_ROUNDED_SIGMA, rounded_gaussian_sampler),
     "discrete_gaussian": ("sigma", LARGEST_SCALE, discrete_gaussian_sampler),
@@ -96,7 +98,7 @@ def charge(epsilon: float, draws: int, distance: float) -> float:
     """
     if not (epsilon >= 0 and draws >= 0 and distance >= 0):
         raise ValueError("epsilon, draws and distance must not be negative")
-    return math.nextafter((1.0 + math.exp(min(epsilon, 700.0))) * draws * distance, math.inf)
+    return (1.0 + math.exp(min(epsilon, 700.0))) * draws * distance * _UP
 
 
 def generator_advantage(draws: int) -> float:

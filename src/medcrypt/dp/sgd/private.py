@@ -106,8 +106,8 @@ class PrivateGradient:
         shows it exactly. State a public bound of the number of records, times the rate; the privacy of batches of more
         than `max_batch` needs N q <= m. A `FixedSizeSampler` fixes it, and none is given.
     accountant
-        An `Accountant`, or a `Filter` where steps or their number depend on what was released. It is told the event
-        before each release; a `Filter` may refuse it.
+        An `Accountant`, or a `Filter` where steps or their number depend on what was released. It is told the event,
+        the draws and their distance before each release; a `Filter` may refuse it.
     adaptive
         Lets the clip follow the norms.
     max_batch
@@ -174,11 +174,13 @@ class PrivateGradient:
         self._adaptive = adaptive
         if adaptive is not None and self._per_layer:
             raise ValueError("an adaptive clip is one clip for all layers")
-        self._count_multiplier = _count_multiplier(adaptive, multiplier, self._divisor)
+        of_count = _count_multiplier(adaptive, multiplier, self._divisor)
         self._multiplier = multiplier
-        if self._count_multiplier is not None:
-            left = Fraction(multiplier) ** -2 - Fraction(self._count_multiplier) ** -2
+        self._count_sigma: Fraction | None = None
+        if of_count is not None:
+            left = Fraction(multiplier) ** -2 - Fraction(of_count) ** -2
             self._multiplier = float(left) ** -0.5 * _UP
+            self._count_sigma = Fraction(of_count) * (2 if sampler.neighbors == "replace_one" else 1)
         self._shapes: list[list[tuple[int, ...]]] | None = None
         self.draws = 0
         self.distance = 0.0
@@ -288,16 +290,10 @@ class PrivateGradient:
         if self._sum is None:
             raise ValueError("nothing was added; an empty batch is layers of 0 samples")
         step, sigma, distance = self._lattice_noise()
-        if isinstance(self._accountant, Filter):
-            self._accountant.spend(self.event)
-        elif self._accountant is not None:
-            self._accountant.compose(self.event)
-        self._releases += 1
-        self.distance = max(self.distance, distance)
+        self._pay(distance)
         noisy = np.empty(self._sum.size, dtype=np.int64)
         noise.rounded_gaussian(sigma, out=noisy)
         noisy += np.rint(self._sum * (1.0 / step)).astype(np.int64)
-        self.draws += noisy.size
         mean = noisy * np.float64(step / self._divisor)
         self._adapt()
         self._forget()
@@ -318,6 +314,22 @@ class PrivateGradient:
         """
         inexact = noise.charge(epsilon, self.draws, self.distance)
         return (inexact + noise.charge(epsilon, self._releases, self._excess_probability())) * _UP
+
+    def _pay(self, distance: float) -> None:
+        """Tell the accountant what a release costs, and what it draws within ``distance`` of its law."""
+        draws = self._dimension()
+        if self._count_sigma is not None:
+            draws += 1
+            distance = max(distance, noise.distance("rounded_gaussian", self._count_sigma))
+        # A batch that is too large is one more way to leave the law, here divided among the draws.
+        farther = (distance + self._excess_probability() / max(draws, 1)) * _UP
+        if isinstance(self._accountant, Filter):
+            self._accountant.spend(self.event, draws=draws, distance=farther)
+        elif self._accountant is not None:
+            self._accountant.compose(self.event, draws=draws, distance=farther)
+        self._releases += 1
+        self.draws += draws
+        self.distance = max(self.distance, distance)
 
     def _excess_probability(self) -> float:
         """Return a bound of the probability that a batch has more than `max_batch` samples."""
@@ -369,12 +381,9 @@ class PrivateGradient:
 
     def _adapt(self) -> None:
         """Move the clip by a noisy count of the samples within it."""
-        if self._adaptive is None or self._count_multiplier is None:
+        if self._adaptive is None or self._count_sigma is None:
             return
-        sigma = Fraction(self._count_multiplier) * (2 if self._sampler.neighbors == "replace_one" else 1)
-        noisy = self._within + noise.rounded_gaussian(sigma)
-        self.draws += 1
-        self.distance = max(self.distance, noise.distance("rounded_gaussian", sigma))
+        noisy = self._within + noise.rounded_gaussian(self._count_sigma)
         share = 0.5 * (noisy / self._divisor + 1.0)
         excess = min(max(share, 0.0), 1.0) - self._adaptive.quantile
         moved = self._clips[0] * math.exp(-self._adaptive.learning_rate * excess)
