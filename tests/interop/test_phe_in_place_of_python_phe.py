@@ -222,6 +222,35 @@ def test_floats_that_are_no_numbers_are_refused_in_both(both, bad):
             public.encrypt(bad)
 
 
+def test_exponents_too_far_apart_are_refused_in_both(both):
+    """The factor that closes the gap would not fit the key: a wrong sum must not come out in its place."""
+    public, _private, their_public, _ = both
+    for module, key in ((ours, public), (theirs, their_public)):
+        number, tiny = key.encrypt(2.5), key.encrypt(5e-324)
+        for operation in (
+            lambda number=number: number + 5e-324,
+            lambda number=number, tiny=tiny: number + tiny,
+            lambda number=number: number.decrease_exponent_to(-300),
+        ):
+            with pytest.raises(ValueError, match=r"encoding beyond|within"):
+                operation()
+        assert module.EncodedNumber.encode(key, 3).decrease_exponent_to(-300).exponent == -300
+
+
+def test_an_exponent_from_elsewhere_does_not_stop_the_program(both):
+    """A power of a billion digits is not computed: python-phe would try."""
+    public, private, *_ = both
+    far = ours.EncryptedNumber(public, public.encrypt(7).ciphertext(), -(10**9))
+    for operation in (lambda: far + 1.5, lambda: far + public.encrypt(1), lambda: public.encrypt(1) - far):
+        with pytest.raises(ValueError, match="encoding beyond"):
+            operation()
+    assert private.decrypt(far) == 0.0
+    assert math.copysign(1.0, private.decrypt(far * -1)) == -1.0
+    assert private.decrypt(far + 0) == 0.0
+    encoded = ours.EncodedNumber.encode(public, 1)
+    assert encoded.decrease_exponent_to(-(10**9)).encoding == pow(16, 10**9, public.n)
+
+
 def test_two_encrypted_numbers_cannot_be_multiplied_in_both(both):
     for public in (both[0], both[2]):
         with pytest.raises(NotImplementedError):

@@ -144,6 +144,13 @@ def test_what_would_be_wrong_is_a_type_error(private, operation):
         operation(private.encrypt([1.0, 2.0, 3.0], PACKING))
 
 
+def test_what_cannot_be_done_says_what_can(private):
+    encrypted = private.encrypt([1.0], PACKING)
+    for refused, advice in [(lambda: -encrypted, "negated"), (lambda: encrypted - encrypted, "negated")]:
+        with pytest.raises(TypeError, match=advice):
+            refused()
+
+
 def test_length_is_that_of_the_first_axis(private):
     assert len(private.encrypt(np.zeros((4, 2)), PACKING)) == 4
     assert len(private.encrypt(np.zeros((0, 2)), PACKING)) == 0

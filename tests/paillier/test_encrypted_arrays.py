@@ -288,6 +288,12 @@ def test_ciphertexts_outside_the_group_are_refused_at_decryption_too(private):
         ({"terms": 11}, CapacityError),
         ({"context": bytes(256)}, ValueError),
         ({"ciphertexts": []}, ValueError),
+        ({"shape": (1.0,)}, TypeError),
+        ({"shape": 1}, TypeError),
+        ({"terms": 1.5}, TypeError),
+        ({"terms": True}, TypeError),
+        ({"context": "round 7"}, TypeError),
+        ({"context": 5}, TypeError),
     ],
 )
 def test_fields_that_contradict_each_other_are_refused(public, fields, error):
@@ -295,6 +301,41 @@ def test_fields_that_contradict_each_other_are_refused(public, fields, error):
     EncryptedArray(public, **sound)
     with pytest.raises(error):
         EncryptedArray(public, **(sound | fields))
+
+
+def test_terms_of_numpy_do_not_wrap_around(public):
+    array = EncryptedArray(public, [1], (1,), PACKING, terms=np.int64(4))
+    with pytest.raises(CapacityError):
+        array * 2**62
+
+
+@pytest.mark.parametrize("bad", [1.5, "1", None, b"1"])
+def test_ciphertexts_that_are_no_integers_are_a_type_error(private, bad):
+    with pytest.raises(TypeError):
+        private.decrypt(EncryptedArray(private.public, [bad], (1,), PACKING))
+
+
+def test_bad_ciphertexts_are_noticed_by_the_first_operation(private, stranger):
+    n = private.public.n
+    for c in (0, n, n * n, n * n + 1, private.p, -1):
+        for operation in (
+            lambda a: a + a,
+            lambda a: a * 2,
+            lambda a: a.rerandomize(),
+            lambda a: a.to_bytes(),
+        ):
+            with pytest.raises(InvalidCiphertextError):
+                operation(EncryptedArray(private.public, [c], (1,), PACKING))
+    elsewhere = stranger.encrypt([1.0], PACKING).residues
+    with pytest.raises(InvalidCiphertextError, match="another key"):
+        EncryptedArray(private.public, elsewhere, (1,), PACKING).to_bytes()
+
+
+@pytest.mark.parametrize("bad", ["32 bits", None, 32, np.float64(8)])
+def test_a_packing_is_needed(private, bad):
+    for encrypt in (private.encrypt, private.encrypt_integers, private.encrypt_integers_and_prove):
+        with pytest.raises(TypeError, match="Packing"):
+            encrypt([1], bad)
 
 
 def test_a_context_too_long_is_refused_at_encryption(public):

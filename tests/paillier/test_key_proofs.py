@@ -386,6 +386,15 @@ def test_an_s_that_is_no_power_of_t_has_no_proof():
         refused(RingPedersen.from_bytes, assembled(n, s, t, claimed, answers), insecure=True)
 
 
+def test_parameters_filled_in_by_hand_are_verified_too(parameters):
+    """Under an s that is no power of t, or a t of small order, a commitment would tell the factors of a key."""
+    n, s, t, proof = parameters.n, parameters.s, parameters.t, parameters.proof
+    assert RingPedersen(n, s, t, proof, b"hospital 3") == parameters
+    for fields in [(n, t, s, proof), (n, s, n - 1, proof), (n, s, t, b""), (n + 2, s, t, proof)]:
+        refused(RingPedersen, *fields, b"hospital 3")
+    refused(RingPedersen, n, s, t, proof, b"hospital 4")
+
+
 def test_degenerate_generators_are_refused(parameters):
     n = parameters.n
     for s, t in [(1, 1), (n - 1, n - 1), (parameters.s, 1), (0, parameters.t), (n, parameters.t)]:
@@ -411,9 +420,24 @@ def test_the_factor_proof_holds_for_its_key_parameters_and_context_only(
     verify = private.public.verify_no_small_factor
     refused(verify, factor_proof, parameters)
     refused(verify, factor_proof, RingPedersen.generate(256, insecure=True), context=b"session 1")
-    swapped = RingPedersen(parameters.n, parameters.t, parameters.s, parameters.proof)
-    refused(verify, factor_proof, swapped, context=b"session 1")
     refused(stranger.public.verify_no_small_factor, factor_proof, parameters, context=b"session 1")
+
+
+def test_the_factor_proof_is_bound_to_all_of_the_parameters(private):
+    primes = random_safe_prime(128), random_safe_prime(128)
+    mine, others = (RingPedersen._of_safe_primes(*primes, b"") for _ in range(2))
+    assert mine.n == others.n
+    proof = private.prove_no_small_factor(mine)
+    private.public.verify_no_small_factor(proof, mine)
+    refused(private.public.verify_no_small_factor, proof, others)
+
+
+def test_only_parameters_are_parameters(private, parameters, factor_proof):
+    for bad in (parameters.to_bytes(), None, (parameters.n, parameters.s, parameters.t)):
+        with pytest.raises(TypeError, match="RingPedersen"):
+            private.prove_no_small_factor(bad)
+        with pytest.raises(TypeError, match="RingPedersen"):
+            private.public.verify_no_small_factor(factor_proof, bad)
 
 
 def test_a_changed_factor_proof_is_refused(private, parameters, factor_proof):
@@ -486,7 +510,7 @@ def cheating(p, q, parameters, n=None):
 
 def test_parameters_of_the_prover_himself_are_refused(private):
     """Whoever knows the factors of the parameters proves anything: they must not share one with n."""
-    own = RingPedersen(private.public.n, 4, 16, b"")
+    own = RingPedersen._of_safe_primes(private.p, private.q, b"")
     with pytest.raises(ValueError, match="own"):
         private.prove_no_small_factor(own)
     refused(private.public.verify_no_small_factor, bytes(10), own)

@@ -250,6 +250,11 @@ def test_operands_that_do_not_belong_together_are_refused(private, stranger):
         np.asarray,
         lambda x: la.matmul([1, 2], [3, 4]),
         lambda x: la.encrypt_integers(x.public, [1.0]),
+        lambda x: la.matmul([1, 2], x, clip="3"),
+        lambda x: x.plus([1, 2], clip="3"),
+        lambda x: la.EncryptedScalars(x.public, [1.5], (1,), bound=1),
+        lambda x: la.EncryptedScalars(x.public, [1], (1.0,), bound=1),
+        lambda x: la.EncryptedScalars(x.public, [1], (1,), bound=1, context=5),
     ],
 )
 def test_wrong_types_are_refused(private, operation):
@@ -279,11 +284,53 @@ def test_wrong_types_are_refused(private, operation):
         lambda x: la.EncryptedScalars(x.public, [1], (1,), bound=1, step=0.0),
         lambda x: la.EncryptedScalars(x.public, [1], (1,), bound=1, step=math.nan),
         lambda x: la.EncryptedScalars(x.public, [1], (1,), bound=1, context=bytes(256)),
+        lambda x: la.matmul([1, 2], x, clip=math.inf),
+        lambda x: la.matmul([1, 2], x, clip=math.nan),
+        lambda x: la.matmul([0, 0], x, clip=-1),
+        lambda x: x.plus([1, 2], clip=math.inf),
+        lambda x: x.plus([1, 2], clip=math.nan),
+        lambda x: x.plus([0, 0], clip=-1),
+        lambda x: x.plus(np.full(2, np.finfo(np.longdouble).max)),
     ],
 )
 def test_wrong_values_are_refused(private, operation):
     with pytest.raises(ValueError):  # noqa: PT011 - each for its own reason
         operation(la.encrypt_integers(private, [1, 2]))
+
+
+def test_integers_that_are_no_ciphertexts_are_refused(private, stranger):
+    n = private.public.n
+    for c in (0, n, n * n, n * n + 1, private.p, -1):
+        with pytest.raises(InvalidCiphertextError, match="unit"):
+            la.EncryptedScalars(private.public, [1, c], (2,), bound=1)
+    with pytest.raises(InvalidCiphertextError, match="another key"):
+        la.EncryptedScalars(private.public, la.encrypt_integers(stranger, [1]).residues, (1,), bound=1)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble, np.uint8, np.int64])
+def test_plain_numbers_of_every_dtype_are_added(private, dtype):
+    x = la.encrypt_integers(private, [1, -2])
+    assert la.decrypt_integers(private, x + np.array([3, 5], dtype)).tolist() == [4, 3]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "vector"),
+    [
+        (np.zeros((2, 0), int), []),
+        (np.zeros((0, 3), int), [1, 2, 3]),
+        (np.zeros(0, int), []),
+        (np.ones((2, 3), int), np.zeros((3, 0), int)),
+        (-np.ones((2, 3), int), np.zeros((3, 0), int)),
+        ([[-7]], [-5]),
+        ([[2**63 - 1, -(2**63 - 1)]], [-3, 3]),
+    ],
+)
+def test_edge_shapes_and_integers_are_those_of_python(private, matrix, vector):
+    x = la.encrypt_integers(private, np.asarray(vector, int))
+    expected = np.asarray(matrix, dtype=object) @ np.asarray(vector, dtype=object)
+    product = la.decrypt_integers(private, la.matmul(matrix, x))
+    assert product.shape == np.shape(expected)
+    assert product.ravel().tolist() == np.ravel(expected).tolist()
 
 
 def test_a_value_beyond_its_bound_is_noticed(private):

@@ -11,17 +11,19 @@ half of one, a logarithm or a plaintext is, once it was used.
 """
 
 import math
+import operator
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TypeVar, overload
+from typing import SupportsIndex, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from medcrypt._ext import bignum
+from medcrypt.errors import InvalidCiphertextError
 
 __all__ = ["FixedBase", "Group", "Residues", "SplitGroup", "random_exponents", "random_units"]
 
@@ -177,6 +179,25 @@ class Group:
         if values.group is self or (values.group.n == self.n and values.group.ring.path == self.ring.path):
             return values
         return self._enter_and_wipe(values.to_buffer(), values.group.width)
+
+    def ciphertexts(self, values: "Iterable[SupportsIndex] | Residues") -> Residues:
+        """Take integers from elsewhere as residues, and refuse what nobody can have encrypted.
+
+        Raises
+        ------
+        TypeError
+            If one is no integer.
+        InvalidCiphertextError
+            If one is not a unit in (0, n^2), or the residues are those of another n.
+        """
+        if isinstance(values, Residues):
+            if values.group.n != self.n:
+                raise InvalidCiphertextError("the ciphertexts belong to another key")
+            return values
+        elements = [operator.index(x) for x in values]
+        if not self.contains(elements):
+            raise InvalidCiphertextError("a ciphertext is not a unit modulo n^2")
+        return self.residues(elements)
 
     def decode(self, data: bytes | bytearray | memoryview, width: int | None = None) -> Residues:
         """Read big-endian integers of `width` bytes each (by default the width of n^2), modulo n^2."""

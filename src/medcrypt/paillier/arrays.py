@@ -11,7 +11,7 @@ import numpy as np
 from medcrypt.errors import FormatError, InvalidCiphertextError
 from medcrypt.paillier.arithmetic import Residues
 from medcrypt.paillier.opaque import Opaque
-from medcrypt.paillier.packing import Packing
+from medcrypt.paillier.packing import Packing, as_index
 from medcrypt.paillier.proofs import plaintexts
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class EncryptedArray(Opaque):
     public
         The key that it is encrypted under.
     ciphertexts
-        Residues modulo n^2.
+        Units modulo n^2; integers are checked at the first operation on them.
     shape
         Shape of the array.
     packing
@@ -53,6 +53,8 @@ class EncryptedArray(Opaque):
 
     Raises
     ------
+    TypeError
+        If a field is of another type.
     ValueError
         If the fields contradict each other.
     CapacityError
@@ -86,19 +88,21 @@ class EncryptedArray(Opaque):
     ) -> None:
         self._public = public
         self._elements = ciphertexts if isinstance(ciphertexts, Residues) else tuple(ciphertexts)
-        self._shape = tuple(int(side) for side in shape)
+        self._shape = tuple(operator.index(side) for side in shape)
         self._packing = packing
-        self._terms = terms
-        self._context = bytes(context)
+        self._terms = as_index(terms, "terms")
+        self._context = bytes(
+            memoryview(context)
+        )  # not bytes(context): an integer would become so many zeros
         if len(self._shape) > _MAX_DIMENSIONS or any(side < 0 for side in self._shape):
             raise ValueError(f"a shape has at most {_MAX_DIMENSIONS} dimensions, none negative")
         if math.prod(max(side, 1) for side in self._shape) > _MAX_ELEMENTS:
             raise ValueError(f"an array has at most {_MAX_ELEMENTS} elements")
         if len(self._context) > _MAX_CONTEXT:
             raise ValueError(f"a context has at most {_MAX_CONTEXT} bytes")
-        if terms < 0:
+        if self._terms < 0:
             raise ValueError("terms must not be negative")
-        packing.check_terms(terms)
+        packing.check_terms(self._terms)
         if len(self._elements) != packing.ciphertexts(self.size, public.bits):
             raise ValueError("the number of ciphertexts does not match the shape, packing and key")
 
@@ -119,13 +123,9 @@ class EncryptedArray(Opaque):
         Raises
         ------
         InvalidCiphertextError
-            If the array was made of integers that are no residues modulo n^2.
+            If the array was made of integers that are no units modulo n^2, or of residues of another key.
         """
-        if not isinstance(self._elements, Residues):
-            group = self._public.group
-            if not all(0 <= c < group.n_squared for c in self._elements):
-                raise InvalidCiphertextError("a ciphertext is not a unit modulo n^2")
-            self._elements = group.residues(self._elements)
+        self._elements = self._public.group.ciphertexts(self._elements)
         return self._elements
 
     @property
@@ -191,7 +191,10 @@ class EncryptedArray(Opaque):
     def __sub__(self, other: object) -> NoReturn:
         raise TypeError("encrypted arrays cannot be subtracted: encrypt the negated values and add them")
 
-    __rsub__ = __neg__ = __sub__
+    __rsub__ = __sub__
+
+    def __neg__(self) -> NoReturn:
+        raise TypeError("encrypted arrays cannot be negated: encrypt the negated values in their place")
 
     def __truediv__(self, other: object) -> NoReturn:
         raise TypeError("encrypted arrays cannot be divided: divide after decryption")

@@ -84,7 +84,7 @@ class EncryptionKey(ABC):
         Raises
         ------
         TypeError
-            If the array does not hold real numbers.
+            If the array does not hold real numbers, or `packing` is no `Packing`.
         ValueError
             If a value is NaN, infinite or beyond the clip, if the key is too short for a slot, or if
             short exponents are asked for under a key that is not trusted.
@@ -97,7 +97,7 @@ class EncryptionKey(ABC):
         array([[ 0.50001526],
                [-1.        ]])
         """
-        plaintexts = packing.encode(array, self._public_half.bits, saturate, rounding)
+        plaintexts = _checked(packing).encode(array, self._public_half.bits, saturate, rounding)
         ciphertexts = self._conceal(plaintexts, self.masks(len(plaintexts), mode))
         return EncryptedArray(self._public_half, ciphertexts, np.shape(array), packing, context=context)
 
@@ -123,7 +123,7 @@ class EncryptionKey(ABC):
         Raises
         ------
         TypeError
-            If the dtype is not an integer one.
+            If the dtype is not an integer one, or `packing` is no `Packing`.
         ValueError
             If a value does not fit, or as for `encrypt`.
 
@@ -134,7 +134,7 @@ class EncryptionKey(ABC):
         >>> private.decrypt_integers(public.encrypt_integers([1, -2], Packing(bits=16)))
         array([ 1, -2])
         """
-        plaintexts = packing.encode_integers(array, self._public_half.bits)
+        plaintexts = _checked(packing).encode_integers(array, self._public_half.bits)
         ciphertexts = self._conceal(plaintexts, self.masks(len(plaintexts), mode))
         return EncryptedArray(self._public_half, ciphertexts, np.shape(array), packing, context=context)
 
@@ -176,7 +176,7 @@ class EncryptionKey(ABC):
         >>> encrypted.verify_plaintexts_known(proof, context=b"Berlin")
         """
         public = self._public_half
-        plaintexts = packing.encode_integers(array, public.bits)
+        plaintexts = _checked(packing).encode_integers(array, public.bits)
         count = len(plaintexts)
         if self._resolve(mode) == "textbook":
             units = random_units(public.n, count)
@@ -289,3 +289,10 @@ class EncryptionKey(ABC):
         if not (0 < unit < n and math.gcd(unit, n) == 1):
             raise ValueError("r must be a unit modulo n, in (0, n)")
         return unit
+
+
+def _checked(packing: Packing) -> Packing:
+    """Refuse another object; strings have an `encode` as well."""
+    if not isinstance(packing, Packing):
+        raise TypeError(f"expected a Packing, not {type(packing).__name__}")
+    return packing

@@ -324,6 +324,8 @@ class PublicKey(EncryptionKey):
 
         Raises
         ------
+        TypeError
+            If the parameters are no `RingPedersen`.
         InvalidKeyError
             If the proof is malformed or does not hold for this key, these parameters and this context.
 
@@ -339,7 +341,7 @@ class PublicKey(EncryptionKey):
         >>> mine = RingPedersen.generate(256, insecure=True)
         >>> public.verify_no_small_factor(private.prove_no_small_factor(mine), mine)
         """
-        factors.verify(self._n, proof, parameters, context)
+        factors.verify(self._n, proof, _checked(parameters), context)
 
     def to_jwk(self, kid: str = "medcrypt") -> str:
         """Return the key as the JSON text that python-phe's command line reads and writes.
@@ -610,6 +612,8 @@ class PrivateKey(EncryptionKey):
 
         Raises
         ------
+        TypeError
+            If the parameters are no `RingPedersen`.
         ValueError
             If the parameters share a factor with n.
 
@@ -617,7 +621,7 @@ class PrivateKey(EncryptionKey):
         --------
         See `PublicKey.verify_no_small_factor`.
         """
-        return factors.prove(self._p, self._q, parameters, context)
+        return factors.prove(self._p, self._q, _checked(parameters), context)
 
     def to_jwk(self, kid: str = "medcrypt") -> str:
         """Return the **secret** key as the JSON text that python-phe's command line reads and writes.
@@ -871,6 +875,13 @@ def _parse_key(data: bytes | bytearray | memoryview, magic: bytes, parts: tuple[
     if integers[0].bit_length() != bits:
         raise InvalidKeyError("n does not have the declared length")
     return tuple(integers)
+
+
+def _checked(parameters: RingPedersen) -> RingPedersen:
+    """Refuse anything whose proof nobody verified, such as the bytes of parameters."""
+    if not isinstance(parameters, RingPedersen):
+        raise TypeError(f"expected RingPedersen parameters, not {type(parameters).__name__}")
+    return parameters
 
 
 def _rebuild_public(n: int, trusted: bool, insecure: bool) -> PublicKey:

@@ -48,7 +48,7 @@ class EncryptedScalars(Opaque):
     public
         The key.
     ciphertexts
-        Residues modulo n^2, in C order.
+        Units modulo n^2, in C order.
     shape
         Shape of the array.
     bound
@@ -60,8 +60,12 @@ class EncryptedScalars(Opaque):
 
     Raises
     ------
+    TypeError
+        If a field is of another type.
     ValueError
         If the fields contradict each other.
+    InvalidCiphertextError
+        If an integer is not a unit in (0, n^2), or the residues are those of another key.
     CapacityError
         If the bound is too large for n.
 
@@ -85,11 +89,11 @@ class EncryptedScalars(Opaque):
         context: bytes = b"",
     ) -> None:
         self.public = public
-        self.residues = public.group.residues(ciphertexts)
-        self.shape = tuple(int(side) for side in shape)
+        self.residues = public.group.residues(public.group.ciphertexts(ciphertexts))
+        self.shape = tuple(operator.index(side) for side in shape)
         self.bound = operator.index(bound)
         self.step = float(step)
-        self.context = bytes(context)
+        self.context = bytes(memoryview(context))
         if len(self.shape) > _MAX_DIMENSIONS or any(side < 0 for side in self.shape):
             raise ValueError(f"a shape has at most {_MAX_DIMENSIONS} dimensions, none negative")
         if len(self.residues) != self.size:
@@ -209,6 +213,9 @@ class EncryptedScalars(Opaque):
         plain = _unmasked(values)
         if plain.dtype.kind not in "fiu":
             raise TypeError(f"expected real numbers, got dtype {plain.dtype}")
+        if plain.dtype.kind == "f":
+            with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinite and is refused
+                plain = plain.astype(np.float64)
         if not np.isfinite(plain).all():
             raise ValueError("NaN and infinite values cannot be added")
         if plain.shape not in ((), self.shape):
@@ -217,7 +224,7 @@ class EncryptedScalars(Opaque):
         addends = [round(Fraction(x) / step) for x in np.broadcast_to(plain, self.shape).ravel().tolist()]
         largest = max(map(abs, addends), default=0)
         if clip is not None:
-            declared = math.ceil(Fraction(clip) / step)
+            declared = math.ceil(_declared(clip) / step)
             if largest > declared:
                 raise ValueError(f"values beyond the clip of {clip}")
             largest = declared
@@ -661,11 +668,20 @@ def _weights(
         raise ValueError("integers must be below 2^63 in magnitude")
     weights = matrix.astype(np.int64)
     if clip is not None:
-        if largest > clip:
+        declared = math.floor(_declared(clip))
+        if largest > declared:
             raise ValueError(f"entries beyond the clip of {clip}")
-        return weights, columns * math.floor(clip), 1.0
+        return weights, columns * declared, 1.0
     sums = np.abs(weights).astype(object).reshape(-1, max(columns, 1)).sum(axis=1)
     return weights, int(max(sums, default=0)), 1.0
+
+
+def _declared(clip: float) -> Fraction:
+    """Return a declared bound exactly; an integer may be of any length."""
+    number = float(clip) if isinstance(clip, (float, np.floating)) else operator.index(clip)
+    if not 0 <= number < math.inf:
+        raise ValueError("clip must be a finite number that is not negative")
+    return Fraction(number)
 
 
 def _conceal(

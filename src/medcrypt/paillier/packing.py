@@ -20,7 +20,7 @@ import numpy.typing as npt
 from medcrypt.errors import CapacityError, InvalidCiphertextError
 from medcrypt.paillier.rounding import round_stochastically
 
-__all__ = ["Packing", "Rounding"]
+__all__ = ["Packing", "Rounding", "as_index"]
 
 Rounding = Literal["nearest", "stochastic"]
 
@@ -81,7 +81,7 @@ class Packing:
     def __post_init__(self) -> None:
         object.__setattr__(self, "clip", float(self.clip))
         for name in ("bits", "max_terms", "headroom"):
-            object.__setattr__(self, name, _as_index(getattr(self, name), name))
+            object.__setattr__(self, name, as_index(getattr(self, name), name))
         if not isinstance(self.signed, (bool, np.bool_)):
             raise TypeError("signed must be a boolean")
         object.__setattr__(self, "signed", bool(self.signed))
@@ -396,7 +396,7 @@ class Packing:
         return values.reshape(-1)
 
 
-def _as_index(value: SupportsIndex, name: str) -> int:
+def as_index(value: SupportsIndex, name: str) -> int:
     """Take any integer type, numpy's included, but no booleans and no floats."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an integer, not a boolean")

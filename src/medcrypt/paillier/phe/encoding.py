@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EncodedNumber"]
 
+_LEAST_FLOAT_BITS = 1074  # no float but zero is smaller than 2^-1074
+
 
 class EncodedNumber:
     """The number ``encoding * BASE ** exponent``, negative where the encoding is in the upper third of n.
@@ -99,11 +101,23 @@ class EncodedNumber:
         exponent = cls._natural_exponent(number) if precision is None else cls._exponent_of(precision)
         if max_exponent is not None:
             exponent = min(max_exponent, exponent)
-        # Through Fraction, so that no power of the base has to fit a float.
-        mantissa = round(Fraction(number) * Fraction(cls.BASE) ** -exponent)
-        if abs(mantissa) > public_key.max_int:
+        mantissa = cls._mantissa(number, exponent, public_key.n.bit_length())
+        if mantissa is None or abs(mantissa) > public_key.max_int:
             raise ValueError(f"the number needs an encoding beyond +-{public_key.max_int}")
         return cls(public_key, mantissa % public_key.n, exponent)
+
+    @classmethod
+    def _mantissa(cls, number: int | float, exponent: int, bits: int) -> int | None:
+        """Return the number in units of BASE^exponent, or None where that is far longer than `bits`.
+
+        The exponent may be somebody else's, and a power of a billion digits is not worth computing.
+        """
+        if not number:
+            return 0
+        if _least_bits(cls.BASE, -exponent) > bits + _LEAST_FLOAT_BITS:
+            return None
+        # Through Fraction, so that no power of the base has to fit a float.
+        return round(Fraction(number) * Fraction(cls.BASE) ** -exponent)
 
     @classmethod
     def _natural_exponent(cls, number: int | float) -> int:
@@ -151,6 +165,8 @@ class EncodedNumber:
             raise OverflowError("the encoding is neither positive nor negative: a sum grew too large")
         if self.exponent >= 0:
             return int(mantissa * self.BASE**self.exponent)
+        if _least_bits(self.BASE, -self.exponent) > n.bit_length() + _LEAST_FLOAT_BITS:
+            return 0.0 if mantissa >= 0 else -0.0
         return float(mantissa / self.BASE**-self.exponent)  # of two integers: rounded once
 
     def decrease_exponent_to(self, new_exp: int) -> "EncodedNumber":
@@ -179,15 +195,28 @@ class EncodedNumber:
         >>> smaller.encoding, smaller.decode()
         (768, 3.0)
         """
-        factor = scale_factor(self.BASE, self.exponent, new_exp)
-        return type(self)(self.public_key, self.encoding * factor % self.public_key.n, new_exp)
+        n = self.public_key.n
+        factor = pow(self.BASE, decrease(self.exponent, new_exp), n)
+        return type(self)(self.public_key, self.encoding * factor % n, new_exp)
 
 
-def scale_factor(base: int, exponent: int, new_exponent: int) -> int:
-    """Return base^(exponent - new_exponent), and refuse an exponent that would grow."""
+def decrease(exponent: int, new_exponent: int) -> int:
+    """Return by how much an exponent decreases, and refuse one that would grow."""
     if new_exponent > exponent:
         raise ValueError(f"the new exponent {new_exponent} must not be above the present one, {exponent}")
-    return int(base ** (exponent - new_exponent))
+    return exponent - new_exponent
+
+
+def scale_factor(base: int, steps: int, largest: int) -> int:
+    """Return base^steps, and refuse what is beyond the largest factor before it is computed."""
+    if _least_bits(base, steps) > largest.bit_length() or (factor := base**steps) > largest:
+        raise ValueError(f"the factor needs an encoding beyond +-{largest}")
+    return factor
+
+
+def _least_bits(base: int, steps: int) -> int:
+    """Return a lower bound on the length of base^steps in bits."""
+    return (base.bit_length() - 1) * steps
 
 
 def as_number(value: object) -> int | float:

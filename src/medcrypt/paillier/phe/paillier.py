@@ -9,7 +9,7 @@ from medcrypt.errors import InvalidCiphertextError, InvalidKeyError
 from medcrypt.paillier import jwk
 from medcrypt.paillier.arithmetic import Group, Residues, SplitGroup, random_units
 from medcrypt.paillier.keys import PrivateKey, PublicKey, generate_keypair
-from medcrypt.paillier.phe.encoding import EncodedNumber, as_integer, as_number, scale_factor
+from medcrypt.paillier.phe.encoding import EncodedNumber, as_integer, as_number, decrease, scale_factor
 from medcrypt.paillier.primes import is_probable_prime
 from medcrypt.paillier.soundness import check_modulus, check_primes, minimum_bits
 
@@ -879,7 +879,7 @@ class EncryptedNumber:
         Raises
         ------
         ValueError
-            If the exponent would grow.
+            If the exponent would grow, or shrink by so much that the factor does not fit a third of n.
 
         Examples
         --------
@@ -887,9 +887,9 @@ class EncryptedNumber:
         >>> private.decrypt(public.encrypt(3).decrease_exponent_to(-5))
         3.0
         """
-        factor = scale_factor(EncodedNumber.BASE, self.exponent, new_exp)
-        # A factor beyond n wraps, as every encoding that large does.
-        return self.__result(self.__times(factor % self.public_key.n), new_exp)
+        steps = decrease(self.exponent, new_exp)
+        factor = scale_factor(EncodedNumber.BASE, steps, self.public_key.max_int)
+        return self.__result(self.__times(factor), new_exp)
 
     def obfuscate(self) -> None:
         """Multiply by a fresh r^n, r uniform, so that the ciphertext says nothing about how it was made.

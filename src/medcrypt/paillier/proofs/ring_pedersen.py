@@ -32,8 +32,9 @@ _MAGIC = b"MCRP\x01"
 class RingPedersen:
     """Parameters of commitments, chosen by the one who verifies, with the proof that they hide.
 
-    Made by `generate` or `from_bytes`; do not fill in the fields by hand. Whoever made them forgot the
-    factors of n and the logarithm of s; a verifier must use parameters of his own.
+    Made by `generate` or `from_bytes`. However they are made, their proof is verified: commitments under
+    parameters that do not hide would tell the factors of a key. Whoever made them forgot the factors of n and
+    the logarithm of s; a verifier must use parameters of his own.
 
     Parameters
     ----------
@@ -45,6 +46,11 @@ class RingPedersen:
         That it is.
     context
         What the proof is bound to.
+
+    Raises
+    ------
+    InvalidKeyError
+        If n is visibly no product of two large primes, or the proof does not hold.
 
     Examples
     --------
@@ -58,6 +64,21 @@ class RingPedersen:
     t: int
     proof: bytes = field(repr=False)
     context: bytes = b""
+
+    def __post_init__(self) -> None:
+        n, s, t = self.n, self.s, self.t
+        check_modulus(n, insecure=True)  # the length is the business of `from_bytes`
+        fields = Fields(self.proof)
+        bits = unpack_bits(fields.take(ROUNDS // 8))
+        answers = fields.integers(ROUNDS, octet_length(n))
+        fields.end()
+        if not (_are_generators(n, s, t) and all(z < n for z in answers)):
+            raise InvalidKeyError("the proof does not hold")
+        inverse = pow(s, -1, n)
+        powers = fixed_base_powers(t, answers, n)
+        commitments = [power * inverse % n if e else power for power, e in zip(powers, bits, strict=True)]
+        if _challenge(n, s, t, commitments, self.context) != bits:
+            raise InvalidKeyError("the proof does not hold")
 
     @classmethod
     def generate(cls, bits: int = 3072, *, context: bytes = b"", insecure: bool = False) -> "RingPedersen":
@@ -166,19 +187,9 @@ class RingPedersen:
         n, s, t = fields.integers(3, size)
         if n.bit_length() != bits:
             raise InvalidKeyError("n does not have the declared length")
-        challenge = fields.take(ROUNDS // 8)
-        answers = fields.integers(ROUNDS, size)
+        proof = fields.take(ROUNDS // 8 + ROUNDS * size)
         fields.end()
         check_modulus(n, insecure)
-        if not (_are_generators(n, s, t) and all(z < n for z in answers)):
-            raise InvalidKeyError("the proof does not hold")
-        es = unpack_bits(challenge)
-        inverse = pow(s, -1, n)
-        powers = fixed_base_powers(t, answers, n)
-        commitments = [power * inverse % n if e else power for power, e in zip(powers, es, strict=True)]
-        if _challenge(n, s, t, commitments, context) != es:
-            raise InvalidKeyError("the proof does not hold")
-        proof = challenge + b"".join(octets(z, size) for z in answers)
         return cls(n, s, t, proof, bytes(context))
 
 
