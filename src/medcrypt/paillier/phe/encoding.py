@@ -209,7 +209,8 @@ def decrease(exponent: int, new_exponent: int) -> int:
 
 def scale_factor(base: int, steps: int, largest: int) -> int:
     """Return base^steps, and refuse what is beyond the largest factor before it is computed."""
-    if _least_bits(base, steps) > largest.bit_length() or (factor := base**steps) > largest:
+    factor = int(base**steps) if _least_bits(base, steps) <= largest.bit_length() else largest + 1
+    if factor > largest:
         raise ValueError(f"the factor needs an encoding beyond +-{largest}")
     return factor
 
