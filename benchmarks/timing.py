@@ -57,7 +57,7 @@ def main() -> int:
     arguments = parser.parse_args()
     paths = [path for path in bignum.kernels() if arguments.path in (None, path)]
     named = {f"{path}: {name}": each for path in paths for name, each in experiments(path).items()}
-    named |= sharing_experiments()
+    named |= inverse_experiments() | sharing_experiments()
     vectors = [path for path in cpu.paths() if path != "portable" and arguments.path in (None, path)]
     named |= {
         f"{path}: {name}": each for path in vectors for name, each in comparison_experiments(path).items()
@@ -124,6 +124,40 @@ def experiments(path: str) -> dict[str, Experiment]:
         "leaving Montgomery's form, 1 or random residues": leaving,
         "power modulo a sparse or a random prime's size": modulus,
         "control, public exponent 0 or random (must differ)": public_exponent,
+    }
+
+
+def inverse_experiments() -> dict[str, Experiment]:
+    """List those of inverses, which have one implementation; 2^-1 and a random number's, modulo a fixed or random n."""
+    width = BITS // 8
+    value, modulus, out = (np.empty(width, np.uint8) for _ in range(3))
+    sparse, some = 1 << (BITS - 1) | 1, secrets.randbits(BITS) | 1 | 1 << (BITS - 1)
+
+    def prepared(function: Callable[..., None], x: int, n: int) -> Prepared:
+        value[:] = np.frombuffer(x.to_bytes(width, "big"), np.uint8)
+        modulus[:] = np.frombuffer(n.to_bytes(width, "big"), np.uint8)
+        return lambda: function(value, width, modulus, out)
+
+    def unit(n: int) -> int:
+        """Draw a number that has an inverse: an exception would take a time of its own."""
+        candidates = iter(lambda: secrets.randbits(BITS - 1), None)
+        return next(x for x in candidates if math.gcd(x, n) == 1)
+
+    def of_value(function: Callable[..., None]) -> Experiment:
+        def experiment(fixed: bool) -> Prepared:
+            drawn = unit(some)
+            return prepared(function, 2 if fixed else drawn, some)
+
+        return experiment
+
+    def modulo(fixed: bool) -> Prepared:
+        n = sparse if fixed else secrets.randbits(BITS) | 1 | 1 << (BITS - 1)
+        return prepared(bignum.inverses, unit(n), n)
+
+    return {
+        "inverse, of 2 or of a random number": of_value(bignum.inverses),
+        "inverse modulo a sparse or a random number": modulo,
+        "control, public inverse of 2 or of a random number (must differ)": of_value(bignum.public_inverses),
     }
 
 

@@ -25,7 +25,15 @@ import numpy.typing as npt
 from medcrypt._ext import bignum
 from medcrypt.errors import InvalidCiphertextError
 
-__all__ = ["FixedBase", "Group", "Residues", "SplitGroup", "random_exponents", "random_units"]
+__all__ = [
+    "FixedBase",
+    "Group",
+    "Residues",
+    "SplitGroup",
+    "random_exponents",
+    "random_units",
+    "secret_inverse",
+]
 
 # Values below which a second thread costs more than it brings: a product takes microseconds, a power a
 # millisecond or less.
@@ -58,6 +66,32 @@ def random_units(n: int, count: int) -> list[int]:
         if math.gcd(candidate, n) == 1:
             units.append(candidate)
     return units
+
+
+def secret_inverse(x: int, n: int) -> int:
+    """Return the inverse of a secret x modulo an odd, perhaps secret n, in a time that depends on n's length only.
+
+    Python divides the numbers once, if x is not reduced, and writes them to bytes and back; that is not
+    constant time.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+
+    Examples
+    --------
+    >>> secret_inverse(2, 77)
+    39
+    """
+    width = -(-n.bit_length() // 8)
+    value, inverse = bytearray((x % n).to_bytes(width, "big")), bytearray(width)
+    try:
+        bignum.inverses(value, width, n.to_bytes(width, "big"), inverse)
+        return int.from_bytes(inverse, "big")
+    finally:
+        bignum.wipe(value)
+        bignum.wipe(inverse)
 
 
 class Residues(Sequence[int]):
@@ -336,7 +370,9 @@ class Group:
         return self._batch(work, len(bases), _POWERS)
 
     def invert(self, xs: Iterable[int] | Residues) -> Residues:
-        """Return the inverses modulo n^2: three products each and one inversion for all (Montgomery's trick).
+        """Return the inverses of public residues modulo n^2.
+
+        Three products each, and one inversion for every lane (Montgomery's trick).
 
         Raises
         ------
@@ -346,32 +382,18 @@ class Group:
         residues, ring = self.residues(xs), self.ring
         if len(residues) == 0:
             return residues
+        if len(residues) <= ring.lanes:
+            inverse = np.empty_like(residues.pairs)
+            ring.public_inverses_of_lanes(residues.pairs, len(residues), inverse)
+            return Residues(self, inverse, len(residues))
         pairs = residues.pairs.copy()
         self._fill_last_lanes(pairs, len(residues))
         running = np.empty_like(pairs)
         ring.running_products(pairs, running)
-        last = list(Residues(self, running[-1:], ring.lanes))
-        inverse = self._inverses(last)
-        ring.unwind(running, pairs, inverse.pairs)
+        last_inverse = np.empty_like(running[-1:])
+        ring.public_inverses_of_lanes(running[-1:], ring.lanes, last_inverse)
+        ring.unwind(running, pairs, last_inverse)
         return Residues(self, running, len(residues))
-
-    def _inverses(self, values: list[int]) -> Residues:
-        """Invert as many values as there are lanes, one by one."""
-        try:
-            return self.residues([self.inverse_of(x) for x in values])
-        except ValueError:
-            raise ValueError("a residue is not invertible modulo n^2") from None
-
-    def inverse_of(self, x: int) -> int:
-        """Return the inverse of one public residue: that modulo n, and a step of Newton's to n^2.
-
-        Raises
-        ------
-        ValueError
-            If there is none.
-        """
-        inverse = pow(x % self.n, -1, self.n)
-        return inverse * (2 - x * inverse) % self.n_squared
 
     def _fill_last_lanes(self, pairs: npt.NDArray[np.uint64], count: int) -> None:
         """Put 1 into the lanes of the last group that belong to no residue."""
@@ -625,13 +647,8 @@ class _Half:
 
     @cached_property
     def _inverse(self) -> int:
-        """The inverse of the other prime, by Fermat's theorem and constant time."""
-        width = self.group.n_width
-        value = (self._other % self.prime).to_bytes(width, "big")
-        result = bytearray(width)
-        exponent = (self.prime - 2).to_bytes(width, "big")
-        self.group.ring.single_powers(value, width, exponent, result, True)
-        return int.from_bytes(result, "big")
+        """The inverse of the other prime."""
+        return secret_inverse(self._other, self.prime)
 
     @property
     def idempotent(self) -> int:
@@ -714,9 +731,9 @@ def _exponent_bytes(exponent: int) -> bytes:
 def _in_parts(work: Callable[[int, int], _T], count: int, lanes: int, least: int) -> list[_T]:
     """Call ``work(start, stop)`` over consecutive ranges that begin at a group, one range a thread."""
     groups = -(-count // lanes)
-    parts = max(min(_cores(), count // least, groups), 1)
-    if parts == 1:
+    if min(count // least, groups) < 2:  # a single value has no time to ask how many cores there are
         return [work(0, count)] if count else []
+    parts = min(_cores(), count // least, groups)
     bounds = [min(groups * part // parts * lanes, count) for part in range(parts + 1)]
     with ThreadPoolExecutor(parts) as pool:
         return list(pool.map(work, bounds[:-1], bounds[1:]))

@@ -146,6 +146,10 @@ int bn_product(const bn_ring *ring, uint8_t *results, size_t width, const uint64
 int bn_running(const bn_ring *ring, uint64_t *z, const uint64_t *x, size_t groups);
 int bn_unwind(const bn_ring *ring, uint64_t *running, const uint64_t *x, const uint64_t *last_inverse, size_t groups);
 
+/* The inverses of the first `present` lanes of one group of public residues, one by one; the other lanes get anything.
+ * `all` tells whether each of them has one. */
+int bn_public_inverses_of_lanes(const bn_ring *ring, uint64_t *z, const uint64_t *x, size_t present, int *all);
+
 /* ---- powers of one base ------------------------------------------------------------------------------ */
 
 typedef struct {
@@ -174,6 +178,16 @@ int bn_single_powers_by_lane(const bn_ring *ring, uint8_t *results, const uint8_
 
 /* 2^(n_l - 1) mod n_l for every lane l: Fermat's test of as many candidates as there are lanes. */
 int bn_fermat(const bn_ring *ring, uint8_t *results, size_t width);
+
+/* ---- inverses ------------------------------------------------------------------------------------------ */
+
+/* x^-1 mod n for `count` values below an odd n >= 3, all big-endian, of `width` bytes and no longer than n. The time
+ * depends on n's length and the count only. `all` tells whether every x is below n and has an inverse: if not, the
+ * results are worth nothing. */
+int bn_inverses(uint8_t *results, const uint8_t *values, size_t width, size_t count, const uint8_t *n, int *all);
+
+/* The same for public values and a public n, in less time. */
+int bn_public_inverses(uint8_t *results, const uint8_t *values, size_t width, size_t count, const uint8_t *n, int *all);
 
 /* ---- public numbers ---------------------------------------------------------------------------------- */
 
@@ -205,6 +219,7 @@ void bn_pick_words(uint64_t *z, const uint64_t *table, const uint64_t *index, si
 void bn_pick_shared_words(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t vectors, size_t groups);
 
 void bn_words_of_bytes(uint64_t *x, size_t words, const uint8_t *bytes, size_t width);
+void bn_bytes_of_words(uint8_t *bytes, size_t width, const uint64_t *x, size_t words);
 
 /* One group of single residues enters or leaves. `spare` has the words of a value and 3 (words of n + 1). */
 void bn_single_enter(const bn_ring *ring, uint64_t *single, const uint8_t *values, size_t width, size_t present,

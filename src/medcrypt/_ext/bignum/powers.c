@@ -108,6 +108,40 @@ int bn_unwind(const bn_ring *ring, uint64_t *running, const uint64_t *x, const u
     return finish(ring, scratch, group);
 }
 
+/* m <- n - m, for m below the n of that lane: n itself for 0. `spare` has the words of n. */
+static void negative(const bn_ring *ring, uint8_t *m, size_t width, size_t lane, uint64_t *spare) {
+    const uint64_t *n = ring->n_words + lane * ring->words;
+    uint64_t borrow = 0;
+    bn_words_of_bytes(spare, ring->words, m, width);
+    for (size_t i = 0; i < ring->words; i++) {
+        uint64_t less = n[i] - spare[i], both = less - borrow;
+        borrow = (n[i] < spare[i]) | (less < borrow);
+        spare[i] = both;
+    }
+    bn_bytes_of_words(m, width, spare, ring->words);
+}
+
+/* With x = a + b n and t = a^-1 mod n, x t = 1 + m n, and x^-1 = (1 - m n) t: only t is a long computation. */
+int bn_public_inverses_of_lanes(const bn_ring *ring, uint64_t *z, const uint64_t *x, size_t present, int *all) {
+    size_t group = bn_group_words(ring), width = 8 * ring->words, words = 2 * group + (present + 2) * ring->words;
+    uint64_t *t = bn_allocate(words), *product = t + group, *spare = product + group;
+    uint8_t *n = (uint8_t *)(spare + ring->words), *values = n + width;
+    int done = t != NULL && bn_leave_pair(ring, values, NULL, width, x, present);
+    *all = 1;
+    for (size_t lane = 0; done && lane < present; lane++) {
+        int found = 0;
+        bn_bytes_of_words(n, width, ring->n_words + lane * ring->words, ring->words);
+        done = bn_public_inverses(values + lane * width, values + lane * width, width, 1, n, &found);
+        *all &= found;
+    }
+    done = done && bn_enter(ring, t, values, width, present) && bn_multiply(ring, product, x, t, 1) &&
+           bn_leave_pair(ring, NULL, values, width, product, present);
+    for (size_t lane = 0; done && lane < present; lane++) negative(ring, values + lane * width, width, lane, spare);
+    done = done && bn_conceal(ring, z, t, values, width, present);
+    bn_release(t, words);
+    return done;
+}
+
 /* ---- windows ------------------------------------------------------------------------------------------ */
 
 /* What a power is made of: the same for pairs and for single residues. */

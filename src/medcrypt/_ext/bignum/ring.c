@@ -104,7 +104,7 @@ void bn_words_of_bytes(uint64_t *x, size_t words, const uint8_t *bytes, size_t w
 }
 
 /* The low `width` bytes of x. */
-static void bytes_of_words(uint8_t *bytes, size_t width, const uint64_t *x, size_t words) {
+void bn_bytes_of_words(uint8_t *bytes, size_t width, const uint64_t *x, size_t words) {
     size_t whole = width / 8 < words ? width / 8 : words;
     for (size_t i = 0; i < whole; i++) store_word(bytes + width - 8 * (i + 1), x[i]);
     for (size_t i = 8 * whole; i < width; i++)
@@ -386,11 +386,11 @@ static int leave(const bn_ring *ring, uint8_t *whole, uint8_t *low, uint8_t *hig
     for (size_t i = 0; i < count; i++) {
         if (i % lanes == 0) kernels->multiply(ring, plain, pairs + i / lanes * group, ring->unit, scratch);
         least_pair(ring, a, b, plain, i % lanes, spare);
-        if (low != NULL) bytes_of_words(low + i * width, width, a, words);
-        if (high != NULL) bytes_of_words(high + i * width, width, b, words);
+        if (low != NULL) bn_bytes_of_words(low + i * width, width, a, words);
+        if (high != NULL) bn_bytes_of_words(high + i * width, width, b, words);
         if (whole == NULL) continue;
         join(ring, x, a, b, i % lanes);
-        bytes_of_words(whole + i * width, width, x, 2 * words);
+        bn_bytes_of_words(whole + i * width, width, x, 2 * words);
     }
     bn_release(scratch, scratch_words + spare_words);
     bn_burn_stack();
@@ -415,6 +415,6 @@ void bn_single_leave(const bn_ring *ring, uint8_t *values, size_t width, uint64_
         memcpy(n, ring->n_words + lane * ring->words, ring->words * sizeof *n);
         gather(ring, a, words, single, lane);
         reduce_once(a, n, difference, words);
-        bytes_of_words(values + lane * width, width, a, words);
+        bn_bytes_of_words(values + lane * width, width, a, words);
     }
 }

@@ -11,8 +11,8 @@ from medcrypt._ext.cpu.detect import path as path_in_use
 from medcrypt._ext.cpu.detect import paths as runnable_paths
 
 __all__ = [
-    "Comb", "Ring", "fill_random", "in_range", "jacobi", "kernel_for_one", "kernels", "lanes", "strike",
-    "wipe",
+    "Comb", "Ring", "fill_random", "in_range", "inverses", "jacobi", "kernel_for_one", "kernels", "lanes",
+    "public_inverses", "strike", "wipe",
 ]
 
 cdef extern from "bignum.h":
@@ -54,6 +54,12 @@ cdef extern from "bignum.h":
     bint bn_running(const bn_ring *ring, uint64_t *z, const uint64_t *x, size_t groups) nogil
     bint bn_unwind(const bn_ring *ring, uint64_t *running, const uint64_t *x, const uint64_t *last_inverse,
                    size_t groups) nogil
+    bint bn_public_inverses_of_lanes(
+        const bn_ring *ring, uint64_t *z, const uint64_t *x, size_t present, int *all) nogil
+    bint bn_inverses(
+        uint8_t *results, const uint8_t *values, size_t width, size_t count, const uint8_t *n, int *all) nogil
+    bint bn_public_inverses(
+        uint8_t *results, const uint8_t *values, size_t width, size_t count, const uint8_t *n, int *all) nogil
     bn_comb *bn_comb_new(const bn_ring *ring, const uint64_t *base, size_t bits) nogil
     void bn_comb_free(bn_comb *comb)
     bint bn_comb_powers(
@@ -432,6 +438,26 @@ cdef class Ring:
             done = bn_unwind(self.c_ring, products, first, inverse, groups)
         check(done)
 
+    def public_inverses_of_lanes(self, x, Py_ssize_t present, out):
+        """Write the inverses of the first `present` lanes of one group; the others get anything.
+
+        Not for secrets: the time depends on the residues. `out` may be x.
+        """
+        cdef Memory a = Memory(x), dst = Memory(out, True)
+        cdef const uint64_t *first = a.words()
+        cdef uint64_t *z = dst.words()
+        cdef int every = 0
+        cdef bint done
+        self.check_groups(a, 1)
+        self.check_groups(dst, 1)
+        if not 1 <= present <= <Py_ssize_t>self.c_ring.kernels.lanes:
+            raise ValueError(f"a group has 1 to {self.lanes} lanes, not {present}")
+        with nogil:
+            done = bn_public_inverses_of_lanes(self.c_ring, z, first, present, &every)
+        check(done)
+        if not every:
+            raise ValueError("a residue is not invertible modulo n^2")
+
     def single_powers(self, values, Py_ssize_t width, exponent, out, bint secret=False):
         """Write v^e mod n for big-endian values v, at most a bit longer than n.
 
@@ -478,11 +504,11 @@ cdef class Ring:
         check(done)
 
 
-cdef object _checked_length(bytes modulus):
+cdef object _checked_length(bytes modulus, size_t most=BN_MAX_BITS):
     """Refuse what no ring can have; the length of a modulus is public."""
     n = int.from_bytes(modulus, "big")
-    if n < 3 or n % 2 == 0 or n.bit_length() > BN_MAX_BITS:
-        raise ValueError(f"a modulus is odd, at least 3 and has at most {BN_MAX_BITS} bits")
+    if n < 3 or n % 2 == 0 or n.bit_length() > most:
+        raise ValueError(f"a modulus is odd, at least 3 and has at most {most} bits")
     return n.bit_length()
 
 
@@ -538,6 +564,46 @@ cdef class Comb:
         with nogil:
             done = bn_comb_powers(self.c_comb, z, e.start, width, count)
         check(done)
+
+
+# ---- inverses -----------------------------------------------------------------------------------------
+
+def inverses(values, Py_ssize_t width, modulus, out):
+    """Write x^-1 mod n for every big-endian x below n; all numbers have `width` bytes, and n is odd.
+
+    For secret values, and for a secret n: the time depends on n's length and on how many values there are.
+
+    Raises
+    ------
+    ValueError
+        If a value is not below n, or has no inverse; which one, nothing tells. `out` is zeros then.
+    """
+    invert(values, width, modulus, out, False)
+
+
+def public_inverses(values, Py_ssize_t width, modulus, out):
+    """Do the same as `inverses` in less time, for public values and a public n."""
+    invert(values, width, modulus, out, True)
+
+
+cdef int invert(object values, Py_ssize_t width, object modulus, object out, bint public) except -1:
+    cdef Memory src = Memory(values), n = Memory(modulus), dst = Memory(out, True)
+    cdef size_t count = values_in(src, width)
+    cdef int every = 0
+    cdef bint done
+    check_size(n, width)
+    check_size(dst, src.size)
+    check_fit(src, width, _checked_length(n.start[:width], 2 * BN_MAX_BITS))
+    with nogil:
+        if public:
+            done = bn_public_inverses(dst.start, src.start, width, count, n.start, &every)
+        else:
+            done = bn_inverses(dst.start, src.start, width, count, n.start, &every)
+    check(done)
+    if not every:
+        bn_wipe(dst.start, dst.size)
+        raise ValueError("a value is not below n, or not invertible")
+    return 0
 
 
 # ---- public numbers -----------------------------------------------------------------------------------

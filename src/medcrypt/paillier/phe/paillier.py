@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from medcrypt._ext import bignum
 from medcrypt.errors import InvalidCiphertextError, InvalidKeyError
 from medcrypt.paillier import jwk
-from medcrypt.paillier.arithmetic import Group, Residues, SplitGroup, random_units
+from medcrypt.paillier.arithmetic import Group, Residues, SplitGroup, random_units, secret_inverse
 from medcrypt.paillier.keys import PrivateKey, PublicKey, generate_keypair
 from medcrypt.paillier.phe.encoding import EncodedNumber, as_integer, as_number, decrease, scale_factor
 from medcrypt.paillier.primes import is_probable_prime
@@ -485,9 +485,9 @@ class PaillierPrivateKey:
         self.public_key = public_key
         self.p, self.q = p, q
         self.psquare, self.qsquare = p * p, q * q
-        self.p_inverse = pow(p, -1, q)
-        self.hp = self.h_function(p, self.psquare)
-        self.hq = self.h_function(q, self.qsquare)
+        # L_p((1 + n)^(p - 1) mod p^2) = (p - 1) q = -q modulo p: what h_function takes a power for.
+        self.p_inverse = secret_inverse(p, q)
+        self.hp, self.hq = p - secret_inverse(q, p), q - self.p_inverse
         self._key = key
         self._split = SplitGroup(p, q, bignum.kernel_for_one()) if key is None else None
 
@@ -953,7 +953,7 @@ class EncryptedNumber:
         if not 0 <= factor < key.n:
             raise ValueError("the factor must be in [0, n)")
         if factor >= key.n - key.max_int:
-            return key._group.power([key._group.inverse_of(self.__ciphertext)], key.n - factor)
+            return key._group.power(key._group.invert(self.__kept()), key.n - factor)
         return key._group.power(self.__kept(), factor)
 
     def _check_key(self, other: PaillierPublicKey) -> None:

@@ -24,6 +24,7 @@ import math
 import secrets
 
 from medcrypt.errors import InvalidKeyError
+from medcrypt.paillier.arithmetic import secret_inverse
 from medcrypt.paillier.proofs.residues import jacobi, octet_length, powers, recombine
 from medcrypt.paillier.proofs.transcript import Fields, Transcript, octets, pack_bits, unpack_bits
 from medcrypt.paillier.soundness import check_modulus
@@ -189,8 +190,15 @@ def _nth_roots(ys: list[int], p: int, q: int) -> list[int]:
     """Return z with z^n = y (mod n), for n = p q."""
     try:
         modulo_p, modulo_q = (
-            powers(ys, pow(p * q, -1, prime - 1), prime, width=octet_length(prime)) for prime in (p, q)
+            powers(ys, _inverse_exponent(p * q, prime), prime, width=octet_length(prime)) for prime in (p, q)
         )
     except ValueError:
         raise InvalidKeyError("gcd(n, phi(n)) is not 1") from None
     return [recombine(x, y, p, q) for x, y in zip(modulo_p, modulo_q, strict=True)]
+
+
+def _inverse_exponent(n: int, prime: int) -> int:
+    """Return the inverse of an odd n modulo prime - 1, which is twice an odd number: it is odd itself."""
+    half = prime // 2
+    inverse = secret_inverse(n, half)
+    return inverse + half * (1 - inverse % 2)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from medcrypt.paillier.arithmetic import FixedBase, Group
+from medcrypt.paillier.arithmetic import FixedBase, Group, secret_inverse
 
 __all__ = ["fixed_base_powers", "jacobi", "octet_length", "powers", "recombine"]
 
@@ -96,7 +96,7 @@ def jacobi(a: int, n: int) -> int:
 
 def recombine(x_p: int, x_q: int, p: int, q: int) -> int:
     """Return the residue modulo p q that is x_p modulo p and x_q modulo q (Garner)."""
-    return x_q + (x_p - x_q) * pow(q, -1, p) % p * q
+    return x_q + (x_p - x_q) * secret_inverse(q, p) % p * q
 
 
 def octet_length(n: int) -> int:

@@ -9,7 +9,7 @@ import math
 import secrets
 
 from medcrypt._ext import bignum
-from medcrypt.paillier.arithmetic import Group, random_units
+from medcrypt.paillier.arithmetic import Group, random_units, secret_inverse
 from medcrypt.paillier.keys import PrivateKey, generate_keypair
 from medcrypt.paillier.threshold.key_share import KeyShare
 from medcrypt.paillier.threshold.public_key import (
@@ -84,7 +84,7 @@ def share_out(private: PrivateKey, parties: int, threshold: int) -> tuple[Thresh
         As for `deal_threshold_key`.
     """
     n, order = private.public.n, (private.p // 2) * (private.q // 2)
-    secret = order * pow(order, -1, n)
+    secret = order * secret_inverse(order, n)
     shares = _polynomial_values(secret, n * order, parties, threshold)
     base = random_units(n * n, 1)[0] ** 2 % (n * n)
     public = ThresholdPublicKey(
