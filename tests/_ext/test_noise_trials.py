@@ -27,7 +27,7 @@ def uniform(seed, count):
     return np.random.default_rng(seed).integers(0, 2**64, count, dtype=np.uint64)
 
 
-thresholds = st.lists(st.integers(0, 2**63 - 1), max_size=40).map(sorted)
+thresholds = st.lists(st.integers(0, 2**63 - 1), max_size=127).map(sorted)
 
 
 @given(thresholds, st.sampled_from(SIZES), st.integers(0, 2**32))
@@ -44,7 +44,38 @@ def test_a_table_counts_the_thresholds_reached_and_reports_ties(table, count, se
             assert value == (-reached if word & 1 else reached)
 
 
-coefficients = st.floats(0, 0.6)
+@pytest.mark.parametrize("size", range(128))
+def test_every_size_of_a_table_finds_every_cell_and_its_coefficients(size):
+    """Just below, at and just above every threshold, some of which are equal."""
+    table = sorted((uniform(size, size) >> np.uint64(3) << np.uint64(2)).tolist())
+    table[size // 2 : size // 2 + 2] = table[size // 2 : size // 2 + 1] * len(
+        table[size // 2 : size // 2 + 2]
+    )
+    u = np.array([0, 2**63 - 1, *table, *(t - 1 for t in table if t), *(t + 1 for t in table)], np.uint64)
+    words = np.concatenate(
+        [u << np.uint64(1), np.full(u.size, 2**63, np.uint64), np.zeros(u.size, np.uint64)]
+    )
+    cells = [sum(int(t) <= int(word) for t in table) for word in u]
+    rows = [[1.0 + c / 128 for c in range(size + 1)], [0.25] * (size + 1)]
+    sure = Shape(table, rows, low_bits=4, path="portable")
+    for path in cpu.paths():
+        values, verdicts = run(Shape(table, path=path), words[: u.size], u.size)
+        assert values.tolist() == cells
+        assert (verdicts == UNDECIDED).tolist() == [int(word) in table for word in u]
+        # A third word at the probability of one cell: every other cell decides, and so do its coefficients.
+        for cell in {0, size // 2, size}:
+            words[2 * u.size :] = int(np.exp(-0.5 * (rows[0][cell] + 0.125)) * 2.0**64)
+            found = run(Shape(table, rows, low_bits=4, path=path), words, u.size)
+            for ours, theirs in zip(found, run(sure, words, u.size), strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+            decided = found[1][~np.isin(u, np.array(table, np.uint64))]
+            others = np.array(cells)[~np.isin(u, np.array(table, np.uint64))]
+            assert (decided[others > cell] == REJECTED).all()
+            assert (decided[others < cell] == ACCEPTED).all()
+            assert (decided[others == cell] == UNDECIDED).all()
+
+
+coefficients = st.floats(0, 0.05)
 
 
 @given(
@@ -52,10 +83,19 @@ coefficients = st.floats(0, 0.6)
     st.integers(1, 12),
     st.integers(0, 52),
     st.sampled_from(SIZES),
+    st.booleans(),
     st.data(),
 )
-def test_cells_and_reals_are_accepted_as_exact_arithmetic_accepts_them(table, degree, low_bits, count, data):
-    slopes = [[data.draw(coefficients) for _ in range(len(table) + 1)] for _ in range(degree)]
+def test_cells_and_reals_are_accepted_as_exact_arithmetic_accepts_them(
+    table, degree, low_bits, count, straight, data
+):
+    if straight:
+        lines = [(data.draw(coefficients), data.draw(st.floats(0, 0.05 / 36))) for _ in range(degree)]
+        slopes, stated = [], {"lines": lines}
+        exact = [[mp.mpf(a) + mp.mpf(b) * y for y in range(len(table) + 1)] for a, b in lines]
+    else:
+        exact = slopes = [[data.draw(coefficients) for _ in range(len(table) + 1)] for _ in range(degree)]
+        stated = {}
     seed = data.draw(st.integers(0, 2**32))
     words = uniform(seed, 3 * count)
     first, second, third = words.reshape(3, -1)
@@ -64,7 +104,11 @@ def test_cells_and_reals_are_accepted_as_exact_arithmetic_accepts_them(table, de
     factor, point = (0, 0) if low_bits else (2**56 + seed, 40)
     used = (~np.uint64(0) << np.uint64(64 - low_bits)) if low_bits else ~np.uint64(0)
     results = [
-        run(Shape(table, slopes, low_bits=low_bits, factor=factor, point=point, path=path), words, count)
+        run(
+            Shape(table, slopes, low_bits=low_bits, factor=factor, point=point, path=path, **stated),
+            words,
+            count,
+        )
         for path in cpu.paths()
     ]
     for i in range(count):
@@ -72,7 +116,7 @@ def test_cells_and_reals_are_accepted_as_exact_arithmetic_accepts_them(table, de
         cell = sum(word >> 1 >= t for t in table)
         with mp.workdps(60):
             f = mp.mpf(z) / 2**64
-            gamma = mp.fsum(mp.mpf(slopes[d][cell]) * f ** (d + 1) for d in range(degree))
+            gamma = mp.fsum(mp.mpf(exact[d][cell]) * f ** (d + 1) for d in range(degree))
             distance = mp.exp(-gamma) - mp.mpf(int(third[i])) / 2**64
         if low_bits:
             magnitude = (cell << low_bits) + (z >> (64 - low_bits))
@@ -89,16 +133,21 @@ def test_cells_and_reals_are_accepted_as_exact_arithmetic_accepts_them(table, de
             assert values[i] == value
 
 
-@given(st.floats(0, 4), st.floats(0, 4), st.integers(0, 2**64 - 1), st.integers(-(2**22), 2**22))
+@given(st.floats(0, 2), st.floats(0, 1), st.integers(0, 2**64 - 1), st.integers(-(2**22), 2**22))
 def test_a_number_next_to_the_probability_is_decided_rightly_or_left_open(slope, square, second, offset):
-    """exp in double is good to 2^-47: within the margin of 2^-45 nothing is decided, outside of it nothing wrongly."""
+    """exp in double is good to 2^-46: within the margin of 2^-45 nothing is decided, outside of it nothing wrongly."""
     with mp.workdps(60):
         f = mp.mpf(second) / 2**64
         scaled = mp.exp(-(f * (slope + square * f))) * mp.mpf(2) ** 64
     third = min(max(int(scaled) + offset, 0), 2**64 - 1)
     words = np.array([0, second, third], np.uint64)
-    for path in cpu.paths():
-        _, (verdict,) = run(Shape([], [[slope], [square]], factor=2**56, point=40, path=path), words, 1)
+    shapes = [
+        Shape([], factor=2**56, point=40, path=path, **stated)
+        for path in cpu.paths()
+        for stated in ({"slopes": [[slope], [square]]}, {"lines": [(slope, 0.0), (square, 0.0)]})
+    ]
+    for shape in shapes:
+        _, (verdict,) = run(shape, words, 1)
         if abs(third - scaled) < 2.0**18:
             assert verdict == UNDECIDED
         elif abs(third - scaled) > 2.0**20.5 and not near_half(2**56, 0, second, 40):
@@ -154,11 +203,18 @@ def test_gathering_keeps_the_accepted_in_order(pairs):
         (([1], [[1.0, 1.0]]), {}),
         (([1], [[1.0, 1.0]]), {"factor": 2**57, "point": 20}),
         (([1], [[1.0, 1.0]]), {"factor": 1, "point": 7}),
+        (([1] * 128,), {}),
+        (([1], [[2.0, 0.1], [1.1, 0.1]]), {"low_bits": 3}),
+        (([1, 2],), {"lines": [(1.0, 1.6)], "low_bits": 3}),
+        (([1],), {"lines": [(-0.1, 0.2)], "low_bits": 3}),
+        (([1],), {"lines": [(0.1, float("nan"))], "low_bits": 3}),
+        (([1],), {"lines": [(0.1, 0.0)]}),
+        (([1], [[1.0, 1.0]]), {"lines": [(0.1, 0.0)], "low_bits": 3}),
         (([1],), {"path": "none"}),
     ],
 )
 def test_shapes_out_of_bounds_are_refused(arguments, more):
-    with pytest.raises(ValueError, match=r"thresholds|slopes|low bits|path"):
+    with pytest.raises(ValueError, match=r"thresholds|slopes|lines|low bits|path"):
         Shape(*arguments, **more)
 
 

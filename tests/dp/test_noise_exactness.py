@@ -138,11 +138,11 @@ def test_a_wrong_slope_shows_in_the_draws(monkeypatch, fresh_samplers):
     """The comparison above can fail: a coefficient that is off by a part in a thousand changes draws."""
     usual = noise.discrete_gaussian(30.5, 20_000, generator=noise.ReproducibleGenerator(SEED))
     gaussian.discrete_gaussian_sampler.cache_clear()
-    true_slopes = gaussian._slopes
+    true_lines = gaussian._lines
     monkeypatch.setattr(
         gaussian,
-        "_slopes",
-        lambda width, cells: [[c * 1.001 for c in row] for row in true_slopes(width, cells)],
+        "_lines",
+        lambda width: [(1.001 * a, 1.001 * b) for a, b in true_lines(width)],
     )
     wrong = noise.discrete_gaussian(30.5, 20_000, generator=noise.ReproducibleGenerator(SEED))
     assert (usual != wrong).any()

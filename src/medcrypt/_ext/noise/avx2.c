@@ -41,6 +41,12 @@ static void scan(const noise_shape *shape, const uint64_t *u, uint64_t rows[NOIS
     }
 }
 
+static inline double multiply_add(double a, double b, double c) { return a * b + c; }
+
+static void high_products(uint64_t factor, const uint64_t *words, uint64_t *out) {
+    for (size_t i = 0; i < NOISE_TILE; i++) out[i] = noise_high_product(factor, words[i]);
+}
+
 #include "trials.h"
 
 void noise_avx2(const noise_shape *shape, const uint64_t *words, size_t trials, int64_t *values, uint8_t *verdicts) {

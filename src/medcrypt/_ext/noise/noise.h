@@ -7,13 +7,15 @@
  *   real   x = round(factor (y + f) / 2^point),    f all 64 bits of the second word
  *
  * Cells and reals are accepted with probability exp(-g), g = f (c_1 + f (c_2 + ...)) with coefficients of the
- * cell, when the third word is below it; minus zero is a rejection for cells, or zero would count twice.
+ * cell, or c_d = a_d + b_d y where they lie on lines, when the third word is below it; minus zero is a rejection for
+ * cells, or zero would count twice.
  *
  * A trial that 64 bits cannot decide is reported as such, and the caller decides it in exact arithmetic:
  * u equals a threshold, the third word lies within NOISE_MARGIN of the probability, or a real lies within
  * NOISE_SPREAD / 2^point of a half. So the paths may round differently and yet agree on every trial.
  *
- * Everything that depends on the words is straight-line code: branches and addresses follow the shape.
+ * Everything that depends on the words is straight-line code: branches and addresses follow the shape. Where a register
+ * is picked from by an index that depends on a word, it is by a permutation of registers, never by an address.
  */
 #ifndef MEDCRYPT_NOISE_H
 #define MEDCRYPT_NOISE_H
@@ -22,6 +24,7 @@
 #include <stdint.h>
 
 enum {
+    NOISE_CELLS_MOST = 127,         /* thresholds: their search tree has at most seven levels */
     NOISE_DEGREE = 12,              /* of g, at most */
     NOISE_FIXED_ROWS = 2,           /* what a scan selects beside the coefficients: y, and the last t_j <= u */
     NOISE_ROWS = NOISE_FIXED_ROWS + NOISE_DEGREE,
@@ -29,26 +32,46 @@ enum {
     NOISE_SPREAD = 160,             /* bounds the rounding of a real, see `trials.h` */
 };
 
-/* exp(-g) in double is off by less than 2^-47 (`trials.h`); the margin is four times that. */
+/* exp(-g) in double is off by less than 2^-46 (`trials.h`); the margin is twice that. */
 #define NOISE_MARGIN 0x1p-45
 
 enum noise_kind { NOISE_TABLE, NOISE_CELLS, NOISE_REAL };
 enum noise_verdict { NOISE_REJECTED, NOISE_ACCEPTED, NOISE_UNDECIDED };
 
-/* Public: it depends on the distribution and on nothing drawn. A scan starts every row at `start` and, for each
- * threshold that u reaches, flips the bits in `flips`: the row then holds the value of the cell. */
+/* Public: it depends on the distribution and on nothing drawn.
+ *
+ * A scan starts every row at `start` and, for each threshold that u reaches, flips the bits in `flips`: the row then
+ * holds the value of the cell. A search goes down `tree` instead, from node 1 to 2 n or, where u reaches the threshold
+ * of node n, to 2 n + 1; the node behind the last level, less 2^levels, is the cell. */
 typedef struct {
     enum noise_kind kind;
     size_t cells;               /* thresholds */
-    size_t rows;                /* NOISE_FIXED_ROWS + degree */
+    size_t rows;                /* NOISE_FIXED_ROWS + coefficients that a table has */
+    size_t degree;              /* of g */
+    int on_lines;               /* the coefficients are on lines, and no rows */
+    double start_of_line[NOISE_DEGREE], slope_of_line[NOISE_DEGREE]; /* a_d, b_d */
     const uint64_t *thresholds; /* below 2^63, non-decreasing */
     const uint64_t *flips;      /* [cells][rows] */
     uint64_t start[NOISE_ROWS];
+    unsigned levels;            /* of the tree: cells < 2^levels, and at least 4 */
+    const uint64_t *tree;       /* [2^levels], none below node 1; nodes without a threshold have UINT64_MAX */
+    const uint64_t *columns;    /* [rows][2^levels]: the value of a row in each cell */
     unsigned low_bits;          /* l: 1 to 52 */
     uint64_t factor;            /* below 2^57 */
     unsigned point;             /* 8 to 63 */
     double margin;              /* NOISE_MARGIN; tests widen it */
 } noise_shape;
+
+/* The upper half of a product. */
+static inline uint64_t noise_high_product(uint64_t a, uint64_t b) {
+#ifdef __SIZEOF_INT128__
+    return (uint64_t)(((unsigned __int128)a * b) >> 64);
+#else
+    const uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
+    const uint64_t middle = a1 * b0 + ((a0 * b0) >> 32), other = a0 * b1 + (uint32_t)middle;
+    return a1 * b1 + (middle >> 32) + (other >> 32);
+#endif
+}
 
 /* `trials` words for a table, three runs of `trials` words for the others. */
 typedef void noise_trials(

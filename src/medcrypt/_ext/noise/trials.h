@@ -1,16 +1,26 @@
 /*
  * The trials, for an instruction set whose file has defined
  *
- *   scan(shape, u, rows)     rows[r][i] = the value of row r in the cell of u[i], for a tile
+ *   scan(shape, u, rows)                  rows[r][i] = the value of row r in the cell of u[i], for a tile
+ *   multiply_add(a, b, c)                 a b + c, rounded once or twice
+ *   high_products(factor, words, out)     the upper 64 bits of the products with factor < 2^57, for a tile
  *
  * The loops below are plain C, which the compiler makes as wide as the flags of the file allow.
  *
- * How exact the decision is. Let v = 2^-53. The coefficients are rounded once and g <= 4 is a sum of positive and
- * negative terms of at most 8 in absolute sum, so g is off by less than 40 v after its products and sums (and
- * by 2^-52 times the slope, at most 4, where f drops the last bits of a real). With x = g / 8 <= 1/2 the
- * nested series q_k = 1 - (x / k) q_{k+1} ends at k = 14, 2^-14 / 14! < 2^-50 below the truth for the true x, and its
- * rounding e_k <= v + (x / k) (3 v + e_{k+1}) gives e_1 < 4 v on q_1 >= 0.6: 7 v relatively. Three squarings make that
- * 8 * 7 v + 7 v and 8 * 2^-50 / 0.6. In all below 2^-47 absolutely.
+ * How exact the decision is. Let v = 2^-53, and leave out what is of the order of v^2. A shape has sum d |c_d| <= 4, so
+ * that g <= 4.
+ *
+ * g: a coefficient is off by 3 v relatively (a line: its slope, the product and the sum), and by Horner's rule the two
+ * roundings of the d-th step are relative to partial sums, of which c_d takes part in d: together 12 v + 2 v * 4. Where
+ * f drops the last bits of a real, by less than 2 v, g moves by at most four times that. In all 28 v.
+ *
+ * exp: x = g / 8 <= 1/2 is exact, p_14 = 1/14! and p_k = 1/k! - x p_{k+1} lies between 0 and 1/k!. A step is off by
+ *   e_k <= e_{k+1} / 2 + v / (2 (k+1)!) + v / k! + (v / k! for the coefficient, if k > 2),
+ * with one rounding less where multiplication and addition are fused, so that e_4 < v/4, e_3 < v/2, e_2 < v,
+ * e_1 < 1.8 v and e_0 < 2.4 v; the terms left out are below 2^-15 / 15! < v/2. Of p_0 >= 0.6 this is 5 v relatively,
+ * three squarings make it 8 * 5 v + 7 v = 47 v.
+ *
+ * Together 75 v; a law whose coefficients are interpolated may add 8 v. Less than 2^-46.
  *
  * A real: factor is off by 1/2 in y + f < 2^7, so by 2^6; the product drops less than 1 and f what lies behind its 64
  * bits, less than 1 of `factor` 2^-64. NOISE_SPREAD covers it on both sides.
@@ -20,7 +30,7 @@
 #include <string.h>
 
 typedef struct {
-    uint64_t u[NOISE_TILE];
+    _Alignas(64) uint64_t u[NOISE_TILE]; /* as wide as the widest register */
     uint64_t rows[NOISE_ROWS][NOISE_TILE];
     uint64_t magnitude[NOISE_TILE];
     uint64_t open[NOISE_TILE];   /* 1: undecided */
@@ -40,37 +50,52 @@ static inline double real_of(uint64_t bits) {
     return value;
 }
 
+/* A whole number below 2^52. */
+static inline double whole(uint64_t number) {
+    return real_of(number | UINT64_C(0x4330000000000000)) - 0x1p52;
+}
+
 static inline double exp_of_minus(double g) {
-    const double x = g * 0.125;
-    double q = 1.0;
-    q = 1.0 - x * (1.0 / 14) * q;
-    q = 1.0 - x * (1.0 / 13) * q;
-    q = 1.0 - x * (1.0 / 12) * q;
-    q = 1.0 - x * (1.0 / 11) * q;
-    q = 1.0 - x * (1.0 / 10) * q;
-    q = 1.0 - x * (1.0 / 9) * q;
-    q = 1.0 - x * (1.0 / 8) * q;
-    q = 1.0 - x * (1.0 / 7) * q;
-    q = 1.0 - x * (1.0 / 6) * q;
-    q = 1.0 - x * (1.0 / 5) * q;
-    q = 1.0 - x * (1.0 / 4) * q;
-    q = 1.0 - x * (1.0 / 3) * q;
-    q = 1.0 - x * (1.0 / 2) * q;
-    q = 1.0 - x * q;
-    q *= q;
-    q *= q;
-    return q * q;
+    const double x = g * -0.125;
+    double p = 1.0 / 87178291200;
+    p = multiply_add(x, p, 1.0 / 6227020800);
+    p = multiply_add(x, p, 1.0 / 479001600);
+    p = multiply_add(x, p, 1.0 / 39916800);
+    p = multiply_add(x, p, 1.0 / 3628800);
+    p = multiply_add(x, p, 1.0 / 362880);
+    p = multiply_add(x, p, 1.0 / 40320);
+    p = multiply_add(x, p, 1.0 / 5040);
+    p = multiply_add(x, p, 1.0 / 720);
+    p = multiply_add(x, p, 1.0 / 120);
+    p = multiply_add(x, p, 1.0 / 24);
+    p = multiply_add(x, p, 1.0 / 6);
+    p = multiply_add(x, p, 1.0 / 2);
+    p = multiply_add(x, p, 1.0);
+    p = multiply_add(x, p, 1.0);
+    p *= p;
+    p *= p;
+    return p * p;
+}
+
+/* g by Horner's rule, with coefficients from lines or from rows. */
+static void exponents(const noise_shape *shape, const tile_state *tile, const double *f, double *g) {
+    for (size_t i = 0; i < NOISE_TILE; i++) g[i] = 0.0;
+    for (size_t d = shape->degree; d-- > 0;) {
+        if (shape->on_lines) {
+            const double a = shape->start_of_line[d], b = shape->slope_of_line[d];
+            for (size_t i = 0; i < NOISE_TILE; i++)
+                g[i] = f[i] * (multiply_add(b, whole(tile->rows[0][i]), a) + g[i]);
+        } else {
+            const uint64_t *row = tile->rows[NOISE_FIXED_ROWS + d];
+            for (size_t i = 0; i < NOISE_TILE; i++) g[i] = f[i] * (real_of(row[i]) + g[i]);
+        }
+    }
 }
 
 /* Whether the third word lies below exp(-g): `taken`, and `open` where that is too close to tell. */
 static void accept(const noise_shape *shape, tile_state *tile, const double *f, const uint64_t *words) {
-    const size_t degree = shape->rows - NOISE_FIXED_ROWS;
-    double g[NOISE_TILE];
-    for (size_t i = 0; i < NOISE_TILE; i++) g[i] = f[i] * real_of(tile->rows[shape->rows - 1][i]);
-    for (size_t d = degree; d-- > 1;) {
-        const uint64_t *row = tile->rows[NOISE_FIXED_ROWS + d - 1];
-        for (size_t i = 0; i < NOISE_TILE; i++) g[i] = f[i] * (real_of(row[i]) + g[i]);
-    }
+    _Alignas(64) double g[NOISE_TILE];
+    exponents(shape, tile, f, g);
     for (size_t i = 0; i < NOISE_TILE; i++) {
         const double p = exp_of_minus(g[i]), w = unit(words[i]);
         const uint64_t below = w + 0x1p-52 <= p - shape->margin, above = w >= p + shape->margin;
@@ -78,16 +103,6 @@ static void accept(const noise_shape *shape, tile_state *tile, const double *f, 
         tile->open[i] |= 1 ^ (below | above);
     }
     noise_wipe(g, sizeof g);
-}
-
-static inline uint64_t high_product(uint64_t a, uint64_t b) {
-#ifdef __SIZEOF_INT128__
-    return (uint64_t)(((unsigned __int128)a * b) >> 64);
-#else
-    const uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
-    const uint64_t middle = a1 * b0 + ((a0 * b0) >> 32), other = a0 * b1 + (uint32_t)middle;
-    return a1 * b1 + (middle >> 32) + (other >> 32);
-#endif
 }
 
 static void place_in_cells(const noise_shape *shape, tile_state *tile, const uint64_t *first, const uint64_t *second) {
@@ -102,17 +117,20 @@ static void place_in_cells(const noise_shape *shape, tile_state *tile, const uin
 
 static void place_real(const noise_shape *shape, tile_state *tile, const uint64_t *second) {
     const uint64_t unit_bits = (UINT64_C(1) << shape->point) - 1, half = UINT64_C(1) << (shape->point - 1);
+    _Alignas(64) uint64_t parts[NOISE_TILE];
+    high_products(shape->factor, second, parts);
     for (size_t i = 0; i < NOISE_TILE; i++) {
-        const uint64_t scaled = shape->factor * tile->rows[0][i] + high_product(shape->factor, second[i]) + half;
+        const uint64_t scaled = shape->factor * tile->rows[0][i] + parts[i] + half;
         const uint64_t fraction = (scaled + NOISE_SPREAD) & unit_bits;
         tile->magnitude[i] = scaled >> shape->point;
         tile->open[i] |= (uint64_t)(fraction < 2 * NOISE_SPREAD);
     }
+    noise_wipe(parts, sizeof parts);
 }
 
 static void one_tile(const noise_shape *shape, tile_state *tile, const uint64_t *first, const uint64_t *second,
                      const uint64_t *third, int64_t *values, uint8_t *verdicts) {
-    double f[NOISE_TILE];
+    _Alignas(64) double f[NOISE_TILE];
     for (size_t i = 0; i < NOISE_TILE; i++) tile->u[i] = first[i] >> 1;
     scan(shape, tile->u, tile->rows);
     for (size_t i = 0; i < NOISE_TILE; i++) {

@@ -15,6 +15,7 @@ class Shape:
         thresholds: Sequence[int],
         slopes: Sequence[Sequence[float]] = (),
         *,
+        lines: Sequence[tuple[float, float]] = (),
         low_bits: int = 0,
         factor: int = 0,
         point: int = 0,

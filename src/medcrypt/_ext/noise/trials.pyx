@@ -14,6 +14,7 @@ __all__ = ["Shape", "gather"]
 
 cdef extern from "noise.h":
     enum:
+        NOISE_CELLS_MOST
         NOISE_DEGREE
         NOISE_FIXED_ROWS
         NOISE_ROWS
@@ -28,9 +29,16 @@ cdef extern from "noise.h":
         noise_kind kind
         size_t cells
         size_t rows
+        size_t degree
+        int on_lines
+        double *start_of_line
+        double *slope_of_line
         const uint64_t *thresholds
         const uint64_t *flips
         uint64_t *start
+        unsigned levels
+        const uint64_t *tree
+        const uint64_t *columns
         unsigned low_bits
         uint64_t factor
         unsigned point
@@ -64,15 +72,18 @@ cdef uint64_t bits_of(double value):
 cdef class Shape:
     """What a trial compares its words with; the header of the kernels has the equations.
 
-    A shape without slopes is a table; with slopes it has `low_bits` below the cell, or, if they are 0, a real
-    fraction, scaled by `factor` / 2**`point` and rounded. It is public: nothing drawn is kept in it.
+    A shape without slopes and lines is a table; with them it has `low_bits` below the cell, or, if they are
+    0, a real fraction, scaled by `factor` / 2**`point` and rounded. It is public: nothing drawn is kept in it.
 
     Parameters
     ----------
     thresholds : sequence of int
-        t_1 <= t_2 <= ..., each below 2**63: a word reaches cell j with probability 1 - t_j / 2**63.
+        t_1 <= t_2 <= ..., at most 127, each below 2**63: a word reaches cell j with probability
+        1 - t_j / 2**63.
     slopes : sequence of sequences of float, optional
         Row d has the coefficient c_(d+1) of every cell, 0 to the number of thresholds.
+    lines : sequence of pairs of float, optional
+        Instead of slopes: pair d is (a, b), both not negative, and c_(d+1) of cell y is a + b y.
     low_bits, factor, point : int
         1 to 52, or 0 with a factor below 2**57 and 8 <= point <= 63.
     path : str, optional
@@ -98,41 +109,50 @@ cdef class Shape:
     cdef noise_shape c_shape
     cdef noise_trials *run
     cdef uint64_t *numbers
+    cdef uint64_t *nodes
     cdef readonly str path
     cdef readonly int words
 
-    def __cinit__(self, thresholds, slopes=(), *, low_bits=0, factor=0, point=0, path=None, margin=None):
-        cdef size_t cells = len(thresholds), degree = len(slopes), rows = NOISE_FIXED_ROWS + len(slopes)
+    def __cinit__(
+            self, thresholds, slopes=(), *, lines=(), low_bits=0, factor=0, point=0, path=None, margin=None):
+        cdef size_t cells = len(thresholds), degree = len(slopes) or len(lines)
         self.path = path_in_use() if path is None else path
         if self.path not in runnable_paths():
             raise ValueError(f"path {path!r}: this processor can run {', '.join(runnable_paths())}")
         self.run = noise_trials_of(self.path.encode())
-        self.check(thresholds, slopes, low_bits, factor, point)
+        self.check(thresholds, slopes, lines, low_bits, factor, point)
         self.words = 3 if degree else 1
         self.c_shape.kind = NOISE_TABLE if not degree else NOISE_CELLS if low_bits else NOISE_REAL
         self.c_shape.cells = cells
-        self.c_shape.rows = rows
+        self.c_shape.rows = NOISE_FIXED_ROWS + len(slopes)
+        self.c_shape.degree = degree
+        self.c_shape.on_lines = len(lines) > 0
+        for d, (start, slope) in enumerate(lines):
+            self.c_shape.start_of_line[<size_t>d] = start
+            self.c_shape.slope_of_line[<size_t>d] = slope
         self.c_shape.low_bits = low_bits
         self.c_shape.factor = factor
         self.c_shape.point = point
         self.c_shape.margin = NOISE_MARGIN if margin is None else margin
-        self.numbers = <uint64_t *>malloc((cells * (rows + 1) + 1) * sizeof(uint64_t))
-        if self.numbers is NULL:
-            raise MemoryError
-        self.c_shape.thresholds = self.numbers
-        self.c_shape.flips = self.numbers + cells
         self.fill_rows(thresholds, slopes)
+        self.fill_tree(thresholds, slopes)
 
-    cdef int check(self, thresholds, slopes, low_bits, factor, point) except -1:
+    cdef int check(self, thresholds, slopes, lines, low_bits, factor, point) except -1:
         """Refuse what the kernels do not expect."""
+        cells = len(thresholds)
         if any(not 0 <= t < 1 << 63 for t in thresholds) or list(thresholds) != sorted(thresholds):
             raise ValueError("thresholds are non-decreasing, from 0 to 2**63 - 1")
-        if len(slopes) > NOISE_DEGREE or any(len(row) != len(thresholds) + 1 for row in slopes):
-            raise ValueError(f"at most {NOISE_DEGREE} slopes, each for every cell")
-        if slopes and any(not sum(map(abs, column)) <= 8 for column in zip(*slopes)):
-            raise ValueError("the slopes of a cell add up to at most 8")
-        if slopes and not 1 <= low_bits <= 52 and not (
-                low_bits == 0 and 0 < factor < 1 << 57 and 8 <= point <= 63 and len(thresholds) < 127):
+        if cells > NOISE_CELLS_MOST:
+            raise ValueError(f"at most {NOISE_CELLS_MOST} thresholds")
+        if slopes and lines or max(len(slopes), len(lines)) > NOISE_DEGREE:
+            raise ValueError(f"at most {NOISE_DEGREE} slopes or lines")
+        if any(len(row) != cells + 1 for row in slopes) or any(not (a >= 0 and b >= 0) for a, b in lines):
+            raise ValueError("slopes are for every cell, and lines not negative")
+        columns = [*zip(*slopes), *([a + b * y for a, b in lines] for y in (0, cells))]
+        if any(not sum((d + 1) * abs(c) for d, c in enumerate(column)) <= 4 for column in columns):
+            raise ValueError("the slopes of a cell, c_d taken d times, add up to at most 4")
+        if (slopes or lines) and not 1 <= low_bits <= 52 and not (
+                low_bits == 0 and 0 < factor < 1 << 57 and 8 <= point <= 63):
             raise ValueError("1 to 52 low bits, or a factor below 2**57 with a point from 8 to 63")
         return 0
 
@@ -141,27 +161,53 @@ cdef class Shape:
         cdef size_t j, r, cells = self.c_shape.cells, rows = self.c_shape.rows
         cdef uint64_t before[64]
         cdef uint64_t now
-        self.c_shape.start[0] = 0
-        self.c_shape.start[1] = <uint64_t>-1  # no word of 63 bits equals it
-        for r in range(NOISE_FIXED_ROWS, rows):
-            self.c_shape.start[r] = bits_of(slopes[r - NOISE_FIXED_ROWS][0])
+        self.numbers = <uint64_t *>malloc((cells * (rows + 1) + 1) * sizeof(uint64_t))
+        if self.numbers is NULL:
+            raise MemoryError
+        self.c_shape.thresholds = self.numbers
+        self.c_shape.flips = self.numbers + cells
         for r in range(rows):
-            before[r] = self.c_shape.start[r]
+            before[r] = self.c_shape.start[r] = self.row(thresholds, slopes, r, 0)
         for j in range(cells):
             self.numbers[j] = thresholds[j]
             for r in range(rows):
-                if r == 0:
-                    now = j + 1
-                elif r == 1:
-                    now = thresholds[j]
-                else:
-                    now = bits_of(slopes[r - NOISE_FIXED_ROWS][j + 1])
+                now = self.row(thresholds, slopes, r, j + 1)
                 self.numbers[cells + j * rows + r] = before[r] ^ now
                 before[r] = now
         return 0
 
+    cdef uint64_t row(self, thresholds, slopes, size_t r, size_t cell) except? 7:
+        """Return what a row has in a cell: its number, its threshold, or a coefficient."""
+        if r == 0:
+            return cell
+        if r == 1:
+            return thresholds[cell - 1] if cell else <uint64_t>-1  # no word of 63 bits equals it
+        return bits_of(slopes[r - NOISE_FIXED_ROWS][cell])
+
+    cdef int fill_tree(self, thresholds, slopes) except -1:
+        """Lay out the thresholds as a search tree, level by level, and the rows by cells."""
+        cdef unsigned level
+        cdef size_t i, r, cell, place, cells = self.c_shape.cells, rows = self.c_shape.rows, width
+        self.c_shape.levels = max(4, len(thresholds).bit_length())
+        width = <size_t>1 << self.c_shape.levels
+        self.nodes = <uint64_t *>malloc((rows + 1) * width * sizeof(uint64_t))
+        if self.nodes is NULL:
+            raise MemoryError
+        self.c_shape.tree = self.nodes
+        self.c_shape.columns = self.nodes + width
+        self.nodes[0] = <uint64_t>-1
+        for level in range(self.c_shape.levels):
+            for i in range(<size_t>1 << level):
+                place = ((2 * i + 1) << (self.c_shape.levels - 1 - level)) - 1
+                self.nodes[(<size_t>1 << level) + i] = thresholds[place] if place < cells else <uint64_t>-1
+        for r in range(rows):
+            for cell in range(width):
+                self.nodes[(r + 1) * width + cell] = self.row(thresholds, slopes, r, min(cell, cells))
+        return 0
+
     def __dealloc__(self):
         free(self.numbers)
+        free(self.nodes)
 
     def trials(self, words, values, verdicts):
         """Run one trial for each value.

@@ -139,7 +139,7 @@ def skellam_sampler(variance: Fraction) -> Sampler:
         exact = bessel_values(variance, {first, value})
         return uniform.below(Fraction(exact[value], exact[first]))
 
-    return CellSampler(cells, low_bits, [list(row) for row in zip(*rows, strict=True)], accepts)
+    return CellSampler(cells, low_bits, accepts, slopes=list(zip(*rows, strict=True)))
 
 
 def bessel_values(variance: Fraction, orders: Iterable[int]) -> dict[int, int]:

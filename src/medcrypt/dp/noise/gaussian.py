@@ -180,7 +180,7 @@ def discrete_gaussian_sampler(sigma: Fraction) -> Sampler:
     def accepts(first: int, value: int, uniform: LazyUniform) -> bool:
         return uniform.below_exp((value - first) * (value + first) / (2 * sigma * sigma))
 
-    return CellSampler(cells, low_bits, _slopes(width, cells), accepts)
+    return CellSampler(cells, low_bits, accepts, lines=_lines(width))
 
 
 @lru_cache(maxsize=64)
@@ -202,7 +202,7 @@ class _RoundedSampler:
         factor = round(self._scale * (1 << point))
         if factor >> _FACTOR_BITS:
             factor, point = factor >> 1, point - 1
-        self.shape = Shape(cells.thresholds, _slopes(Fraction(_BASE), cells), factor=factor, point=point)
+        self.shape = Shape(cells.thresholds, lines=_lines(Fraction(_BASE)), factor=factor, point=point)
         self.distance = 2 * cells.distance  # at least half of the trials are accepted
 
     def decide(self, words: tuple[int, ...], further: Callable[[], int]) -> int | None:
@@ -255,11 +255,10 @@ def _base_cells() -> Cells:
     return Cells(_weights(Fraction(_BASE)))
 
 
-def _slopes(width: Fraction, cells: Cells) -> list[list[float]]:
-    """Return the coefficients of ((y + f)^2 - y^2)/(2 width^2) in f."""
+def _lines(width: Fraction) -> list[tuple[float, float]]:
+    """Return the coefficients of ((y + f)^2 - y^2)/(2 width^2) in f, each as a line in y."""
     square = width * width
-    count = len(cells.thresholds) + 1
-    return [[float(y / square) for y in range(count)], [float(1 / (2 * square))] * count]
+    return [(0.0, float(1 / square)), (float(1 / (2 * square)), 0.0)]
 
 
 def _rounded_weights(sigma: Fraction) -> list[int]:

@@ -94,4 +94,4 @@ def laplace_sampler(scale: Fraction) -> Sampler:
     def accepts(first: int, value: int, uniform: LazyUniform) -> bool:
         return uniform.below_exp((value - first) / scale)
 
-    return CellSampler(cells, low_bits, [[float(1 / width)] * (len(cells.thresholds) + 1)], accepts)
+    return CellSampler(cells, low_bits, accepts, lines=[(float(1 / width), 0.0)])

@@ -1,7 +1,7 @@
 """From samplers to arrays: blocks of trials by the kernel, rare decisions in exact arithmetic, everything wiped."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -67,23 +67,25 @@ class CellSampler:
         The distribution of the cell.
     low_bits
         l.
-    slopes
-        Coefficients of -log of the ratio, as the kernel takes them.
     accepts
         Decides exactly, from the first integer of the cell, the drawn one and a uniform number.
+    slopes, lines
+        Coefficients of -log of the ratio, as the kernel takes them: one of the two.
     """
 
     def __init__(
         self,
         cells: Cells,
         low_bits: int,
-        slopes: list[list[float]],
         accepts: Callable[[int, int, LazyUniform], bool],
+        *,
+        slopes: Sequence[Sequence[float]] = (),
+        lines: Sequence[tuple[float, float]] = (),
     ) -> None:
         self._cells = cells
         self._low_bits = low_bits
         self._accepts = accepts
-        self.shape = Shape(cells.thresholds, slopes, low_bits=low_bits)
+        self.shape = Shape(cells.thresholds, slopes, lines=lines, low_bits=low_bits)
         self.distance = 2 * cells.distance  # at least half of the trials are accepted
 
     def decide(self, words: tuple[int, ...], further: Callable[[], int]) -> int | None:
@@ -125,7 +127,7 @@ def _checked(out: object, size: Size) -> Integers:
         raise TypeError("out must be an array of int64")
     if not out.flags.writeable:
         raise ValueError("out must be writable")
-    if _overlaps(out):
+    if not out.flags.c_contiguous and _overlaps(out):
         raise ValueError("out must not hold an element twice: its draws would be equal")
     if size is not None and shape_of(size) != out.shape:
         raise ValueError(f"out has the shape {out.shape}, and the size is {size}")

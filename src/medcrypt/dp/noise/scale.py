@@ -25,8 +25,8 @@ def exact_parameter(name: str, value: object, largest: float) -> Fraction:
     if not isinstance(value, Rational) and not math.isfinite(value):
         raise ValueError(f"{name} must be finite, not {value}")
     exact = Fraction(value) if isinstance(value, Rational) else Fraction(float(value))
-    if exact <= 0:
+    if exact.numerator <= 0:
         raise ValueError(f"{name} must be positive, not {value}")
-    if exact > largest:
+    if exact.numerator > int(largest) * exact.denominator:
         raise OverflowError(f"{name} must be at most 2**{math.log2(largest):.0f}, or a draw might not fit")
     return exact

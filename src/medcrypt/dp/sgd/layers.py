@@ -133,11 +133,15 @@ class Dense:
 
     def squared_norms(self) -> Reals:
         """Return for each sample an upper bound of the squared norm of its gradient, shape (n,)."""
-        lengths = _squares(self._x)
-        if self._bias:
-            lengths += 1.0
-        with np.errstate(over="ignore", invalid="ignore"):
-            return np.asarray(lengths * _squares(self._dy) * (1.0 + 4.0 * _UNIT))
+        widened = 1.0 + (self._x.shape[1] + self._dy.shape[1] + 8) * _UNIT
+        with np.errstate(under="ignore", over="ignore", invalid="ignore"):
+            lengths, squares = np.vecdot(self._x, self._x), np.vecdot(self._dy, self._dy)
+            lengths += 1.0 if self._bias else _UNDERFLOW
+            squares += _UNDERFLOW
+            lengths *= squares
+            lengths *= widened
+            lengths += _UNDERFLOW
+        return np.asarray(lengths)
 
     def weighted_sums(self, factors: Reals) -> list[Reals]:
         """Return the sums over samples of factor times gradient."""

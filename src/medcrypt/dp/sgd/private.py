@@ -291,12 +291,14 @@ class PrivateGradient:
             raise ValueError("nothing was added; an empty batch is layers of 0 samples")
         step, sigma, distance = self._lattice_noise()
         self._pay(distance)
-        noisy = np.empty(self._sum.size, dtype=np.int64)
-        noise.rounded_gaussian(sigma, out=noisy)
-        noisy += np.rint(self._sum * (1.0 / step)).astype(np.int64)
-        mean = noisy * np.float64(step / self._divisor)
-        self._adapt()
+        mean, within = self._sum, self._within
         self._forget()
+        noisy = np.empty(mean.size, dtype=np.int64)
+        noise.rounded_gaussian(sigma, out=noisy)
+        np.multiply(mean, 1.0 / step, out=mean)
+        noisy += np.rint(mean, out=mean).astype(np.int64)
+        np.multiply(noisy, step / self._divisor, out=mean)
+        self._adapt(within)
         return self._shaped(mean)
 
     def charge(self, epsilon: float) -> float:
@@ -379,11 +381,11 @@ class PrivateGradient:
         """Return d."""
         return sum(math.prod(shape) for shapes in self._shapes or [] for shape in shapes)
 
-    def _adapt(self) -> None:
-        """Move the clip by a noisy count of the samples within it."""
+    def _adapt(self, within: int) -> None:
+        """Move the clip by a noisy count of the samples within it, less those that are not."""
         if self._adaptive is None or self._count_sigma is None:
             return
-        noisy = self._within + noise.rounded_gaussian(self._count_sigma)
+        noisy = within + noise.rounded_gaussian(self._count_sigma)
         share = 0.5 * (noisy / self._divisor + 1.0)
         excess = min(max(share, 0.0), 1.0) - self._adaptive.quantile
         moved = self._clips[0] * math.exp(-self._adaptive.learning_rate * excess)
@@ -468,7 +470,7 @@ class DPOptimizer:
                 np.add(velocity, mean, out=velocity)
             moves = self._velocities
         for parameter, move in zip(self._parameters, moves, strict=True):
-            parameter[...] = parameter - self.learning_rate * move
+            np.subtract(parameter, self.learning_rate * move, out=parameter)
 
 
 def _public_divisor(sampler: Sampler, stated: float | None) -> float:
@@ -498,7 +500,9 @@ def _shrink(squares: Reals, clip: float) -> Reals:
     if not norms.max(initial=0.0) < math.inf:  # NaN included
         raise ValueError("gradients must be finite, and their norms below 1e150")
     # A norm is too small by a rounding at most, and so is the quotient; the factor is twenty times below.
-    return np.minimum(1.0, clip * _DOWN / np.maximum(norms, clip * _DOWN * _DOWN))
+    np.maximum(norms, clip * _DOWN * _DOWN, out=norms)
+    np.divide(clip * _DOWN, norms, out=norms)
+    return np.minimum(norms, 1.0, out=norms)
 
 
 def _count_multiplier(adaptive: AdaptiveClip | None, multiplier: float, batch: float) -> float | None:
