@@ -5,6 +5,7 @@ and must agree with us on sums (`check_crossing`); SecretFlow's HEU and TenSEAL 
 """
 
 import contextlib
+import functools
 import os
 import random
 import sys
@@ -50,6 +51,17 @@ def phe_keys(public: PublicKey, private: PrivateKey):
 
     theirs = phe.PaillierPublicKey(public.n)
     return theirs, phe.PaillierPrivateKey(theirs, private.p, private.q)
+
+
+@functools.cache
+def phe_foreign_keys(bits: int):
+    """Let python-phe make a pair of its own, with a prime that is 1 modulo 4: nothing of ours may treat it as ours."""
+    import phe
+
+    while True:
+        public, private = phe.generate_paillier_keypair(n_length=bits)
+        if private.p % 4 == 1 or private.q % 4 == 1:
+            return public, private
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ Every contestant of a row takes its turns in the same rounds, on one core and in
 otherwise, and is timed by the processor's clock, so that other processes cost nobody anything; rows in seconds
 add what the clock on the wall said. Ours starts from float32 and ends with bytes, or the other way round. The IFMA
 rows are missing where the processor has no AVX-512 IFMA; their notes say how far they are from the limit of such a
-core.
+core, and the rows "of which" where the time goes.
 """
 
 import hashlib
@@ -26,6 +26,7 @@ from measuring import Goal, Metered, Row, alternate, at_most, cores, kernels, on
 from medcrypt import paillier
 from medcrypt._ext import bignum, cpu
 from medcrypt.paillier import phe
+from medcrypt.paillier.arithmetic import SplitGroup
 from paillier_contestants import HEU, PYPAILLIER, PYTHON_PHE, TENSEAL, Call, Ckks, Contestant
 
 CLIENTS = 10
@@ -33,9 +34,27 @@ MILLION = 1_000_000
 BITS = 3072
 PACKING = paillier.Packing(clip=8.0, bits=32, max_terms=CLIENTS)
 
-# Seconds for a million values, from the throughput of IFMA (two 8-lane multiply-adds a cycle) on one core of the
-# processor that the goals were set on.
-LIMITS = {"encrypt": 0.79, "add": 0.1, "decrypt": 6.0}
+# What arithmetic alone would take on one core of the processor that the goals were set on, counted in the multiply-adds
+# of IFMA: sixteen a cycle (two instructions of eight lanes) at 3.45 GHz. A number of k digits of 52 bits modulo n costs
+# 3 k^2 of them to square; a pair that stands for a residue modulo n^2 costs 10 k^2 to multiply and 8 k^2 to square.
+MULTIPLY_ADDS = 16 * 3.45e9
+SQUARE, PAIR, PAIR_SQUARE = 3, 10, 8
+WHOLE_N, HALF_N = 60**2, 30**2  # k^2 for n of 3072 bits and for its primes
+DIGITS = -(-512 // 5)  # of a short exponent, five bits each, and so the products of a power of h
+POWER = (
+    1536 * PAIR_SQUARE + 307 * PAIR
+)  # of a ciphertext modulo the square of a prime, with windows of five bits
+CIPHERTEXTS = PACKING.ciphertexts(MILLION, BITS)
+
+LIMITS = {
+    "encrypt": CIPHERTEXTS * DIGITS * PAIR * WHOLE_N / MULTIPLY_ADDS,
+    # Modulo the squares of both primes; two products modulo n^2 join the halves.
+    "encrypt, key holder": CIPHERTEXTS * (2 * DIGITS * HALF_N + 2 * WHOLE_N) * PAIR / MULTIPLY_ADDS,
+    "add": (CLIENTS - 1) * CIPHERTEXTS * PAIR * WHOLE_N / MULTIPLY_ADDS,
+    "decrypt": CIPHERTEXTS * 2 * POWER * HALF_N / MULTIPLY_ADDS,
+    # One sieved candidate in 1900 is a safe prime; the median for two of them is 1.68 times the mean for one.
+    "safe primes": 1.68 * 1900 * 1535 * SQUARE * HALF_N / MULTIPLY_ADDS,
+}
 
 
 @dataclass(frozen=True)
@@ -124,13 +143,16 @@ def _on_path(
     values = _values(sizes.values if wide else sizes.portable)
     yield from _encrypting(title, wide, public, private, values, peers, sizes)
     if wide:
-        yield from _where_encryption_goes(title, public, values, sizes.repeats)
+        yield from _where_encryption_goes(title, "public key", public, public, values, sizes.repeats)
+        yield from _where_encryption_goes(title, "key holder", private, public, values, sizes.repeats)
     uploads = _uploads(public, private, values)
     yield from _adding(title, wide, public, uploads, peers, sizes)
     decrypted = _values(sizes.decrypted if wide else min(sizes.portable, 20_000))
     total = paillier.add(_uploads(public, private, decrypted))
     _check_sum(private, total, decrypted)
     yield from _decrypting(title, wide, private, total, peers, sizes)
+    if wide:
+        yield from _where_decryption_goes(title, private, total, sizes.repeats)
     yield from _scalars(title, wide, public, private, sizes.repeats)
 
 
@@ -177,7 +199,8 @@ def _encrypting(
     for name, goal in ((PYPAILLIER, least), (HEU, least), (PYTHON_PHE, None)):
         yield _beside(work, mine / count, name, theirs, goal)
     work = f"encrypt 10^6 float32, key holder, {title}"
-    note = _notes(holder.median * scale, scale, holders * scale, None)
+    limited = "encrypt, key holder" if wide else None
+    note = _notes(holder.median * scale, scale, holders * scale, limited)
     yield Row(work, holders * scale, goal=at_most(0.9, "s") if wide else None, note=note)
     yield _beside(work, holders * scale, TENSEAL, theirs, times(1) if wide else None, sizes.values)
 
@@ -191,25 +214,51 @@ def _phe_value(public: paillier.PublicKey, private: paillier.PrivateKey) -> Call
 
 
 def _where_encryption_goes(
-    title: str, public: paillier.PublicKey, values: np.ndarray, repeats: int
+    title: str,
+    who: str,
+    key: paillier.PublicKey | paillier.PrivateKey,
+    public: paillier.PublicKey,
+    values: np.ndarray,
+    repeats: int,
 ) -> Iterator[Row]:
     """Time the steps of one encryption, each alone."""
-    scale = MILLION / values.size
     plaintexts = PACKING.encode(values, public.bits)
-    masks = public.masks(len(plaintexts))
+    masks = key.masks(len(plaintexts))
     residues = public.group.conceal(plaintexts, masks)
     steps: dict[str, Call] = {
         "quantise and pack": lambda: PACKING.encode(values, public.bits),
-        "draw s, h^s mod n^2": lambda: public.masks(len(plaintexts)),
+        "draw s, h^s mod n^2": lambda: key.masks(len(plaintexts)),
         "(1 + m n) h^s": lambda: public.group.conceal(plaintexts, masks),
         "to bytes": residues.to_bytes,
     }
-    medians = [
-        seconds * scale for seconds in alternate(*steps.values(), repeats=repeats, clock=time.process_time)
-    ]
-    for step, seconds in zip(steps, medians, strict=True):
-        note = f"{seconds / sum(medians):.0%} of the encryption"
-        yield Row(f"  of which {step}, {title}", seconds, note=note)
+    medians = alternate(*steps.values(), repeats=repeats, clock=time.process_time)
+    shares = dict(zip(steps, medians, strict=True))
+    yield from _shares(f"{who}, {title}", shares, sum(medians), MILLION / values.size)
+
+
+def _where_decryption_goes(
+    title: str, private: paillier.PrivateKey, total: paillier.EncryptedArray, repeats: int
+) -> Iterator[Row]:
+    """Time the steps of one decryption, each alone; blinding is what is left of the whole."""
+    group, split = private.public.group, SplitGroup(private.p, private.q)
+    plaintexts = split.decrypt(total.residues)
+    steps: dict[str, Call] = {
+        "all": lambda: private.decrypt(total),
+        "check units": lambda: group.are_units(total.residues),
+        "two powers, CRT": lambda: split.decrypt(total.residues),
+        "unpack": lambda: PACKING.decode(plaintexts, total.size, total.terms, private.bits),
+    }
+    medians = alternate(*steps.values(), repeats=min(repeats, 3), clock=time.process_time)
+    shares = dict(zip(steps, medians, strict=True))
+    whole = shares.pop("all")
+    shares["blind (the rest)"] = max(whole - sum(shares.values()), 0.0)
+    yield from _shares(f"decrypt, {title}", shares, whole, MILLION / total.size)
+
+
+def _shares(work: str, seconds: dict[str, float], whole: float, scale: float) -> Iterator[Row]:
+    """Give the steps of some work on a million values, each with its share of the whole."""
+    for step, taken in seconds.items():
+        yield Row(f"  of which {step}, {work}", taken * scale, note=f"{taken / whole:.0%}")
 
 
 def _uploads(
@@ -318,12 +367,15 @@ def _scalars(
         ("decrypt", lambda: our_private.decrypt(ours), lambda: their_private.decrypt(theirs), least),
         ("add two", lambda: ours + ours, lambda: theirs + theirs, None),
         ("add a plain number", lambda: ours + 3.5, lambda: theirs + 3.5, None),
+        ("subtract two", lambda: ours - ours, lambda: theirs - theirs, None),
         ("times a plain number", lambda: ours * 2.5, lambda: theirs * 2.5, None),
+        ("times a negative number", lambda: ours * -2.5, lambda: theirs * -2.5, None),
     ]
     for work, mine, other, goal in works:
         seconds, their_seconds = alternate(mine, other, repeats=repeats, clock=time.process_time)
         note = "r^n, as theirs" if "foreign" in work else ""
         yield Row(f"phe module: {work}, {title}", seconds, "s", PYTHON_PHE, their_seconds, goal, note)
+    yield from _foreign_decryption(title, repeats)
     if wide:
         with contestants.phe_without_gmp():
             seconds, their_seconds = alternate(
@@ -335,6 +387,23 @@ def _scalars(
         yield Row(
             f"phe module: encrypt, key of ours, {title}", seconds, "s", "python-phe, pow", their_seconds
         )
+
+
+def _foreign_decryption(title: str, repeats: int) -> Iterator[Row]:
+    """Decrypt with a key that python-phe generated: its primes earn no short exponents, so r^n blinds."""
+    their_public, their_private = contestants.phe_foreign_keys(BITS)
+    private = phe.PaillierPrivateKey(
+        phe.PaillierPublicKey(their_public.n), int(their_private.p), int(their_private.q)
+    )
+    ours, theirs = private.public_key.encrypt(1.25), their_public.encrypt(1.25)
+    seconds, their_seconds = alternate(
+        lambda: private.decrypt(ours),
+        lambda: their_private.decrypt(theirs),
+        repeats=repeats,
+        clock=time.process_time,
+    )
+    work = f"phe module: decrypt, foreign key, {title}"
+    yield Row(work, seconds, "s", PYTHON_PHE, their_seconds, note="blinded with r^n; theirs does not blind")
 
 
 # --- sizes, keys, threads, memory ---------------------------------------------------------------------
@@ -361,12 +430,15 @@ def _safe_primes(sizes: Sizes) -> Iterator[Row]:
     bits = sizes.key_bits
     ours = [_seconds(lambda: paillier.generate_keypair(bits, safe_primes=True)) for _ in range(sizes.keys)]
     lower, _, upper = statistics.quantiles(ours, n=4)
+    median = statistics.median(ours)
     note = f"{len(ours)} keys, the middle half in {lower:.1f} to {upper:.1f} s"
+    if bits == BITS and bignum.lanes() == 8:
+        note += f"; {_from_limit(median, 'safe primes')}"
     generate = contestants.pypaillier_key_generation(bits)
     theirs = [_seconds(generate) for _ in range(max(sizes.keys // 4, 1))] if generate else []
     yield Row(
         f"safe-prime key of {bits} bits",
-        statistics.median(ours),
+        median,
         peer=PYPAILLIER,
         theirs=statistics.median(theirs) if theirs else None,
         goal=at_most(4, "s") if bits == BITS else None,
@@ -482,5 +554,10 @@ def _notes(wall: float, scale: float, seconds: float, limited: str | None) -> st
     if scale != 1:
         notes.append(f"{MILLION / scale:,.0f} values, scaled")
     if limited:
-        notes.append(f"{seconds / LIMITS[limited]:.2g}x the core's limit of {LIMITS[limited]:g} s")
+        notes.append(_from_limit(seconds, limited))
     return "; ".join(notes)
+
+
+def _from_limit(seconds: float, work: str) -> str:
+    """Say how far some work is from what its arithmetic alone would take."""
+    return f"{seconds / LIMITS[work]:.2g}x the core's limit of {LIMITS[work]:.2g} s"
