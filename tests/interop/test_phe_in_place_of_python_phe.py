@@ -5,6 +5,7 @@ import importlib.util
 import math
 import os
 import pickle
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -50,10 +51,21 @@ def run_their_tests(cases, bits):
     return tests
 
 
+CASES = {"paillier_test": 188, "cli_test": 29, "util_test": 15, "math_test": 2}
+
+
 # 1088 bits are the least that hold the numbers of all of their tests.
-@pytest.mark.parametrize(("cases", "expected"), [("paillier_test", 188), ("math_test", 2), ("cli_test", 29)])
+@pytest.mark.parametrize(("cases", "expected"), CASES.items())
 def test_their_unit_tests_pass_on_our_classes(cases, expected):
     assert run_their_tests(cases, 1088) >= expected
+
+
+def test_none_of_their_modules_of_tests_is_left_out():
+    found = importlib.util.find_spec("phe.tests")
+    if found is None:
+        pytest.skip("this python-phe comes without its tests")
+    modules = {module.name for module in pkgutil.iter_modules(found.submodule_search_locations)}
+    assert modules == set(CASES)
 
 
 @pytest.mark.long

@@ -212,7 +212,8 @@ def test_fields_out_of_range_are_refused(fields):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"bits": 8.0}, {"bits": True}, {"max_terms": 2.5}, {"max_terms": "3"}, {"clip": None}]
+    "fields",
+    [{"bits": 8.0}, {"bits": True}, {"max_terms": 2.5}, {"max_terms": "3"}, {"clip": None}, {"clip": "8"}],
 )
 def test_fields_of_the_wrong_type_are_refused(fields):
     with pytest.raises(TypeError):

@@ -53,7 +53,7 @@ class Packing:
     Raises
     ------
     TypeError
-        If `bits`, `max_terms` or `headroom` is not an integer, or `signed` no boolean.
+        If `clip` is no number, `bits`, `max_terms` or `headroom` no integer, or `signed` no boolean.
     ValueError
         If a field is out of range.
 
@@ -79,6 +79,8 @@ class Packing:
     headroom: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
+        if isinstance(self.clip, (str, bytes, bytearray)):
+            raise TypeError("clip must be a number, not text")
         object.__setattr__(self, "clip", float(self.clip))
         for name in ("bits", "max_terms", "headroom"):
             object.__setattr__(self, name, as_index(getattr(self, name), name))
