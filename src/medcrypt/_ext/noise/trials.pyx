@@ -73,7 +73,7 @@ cdef class Shape:
     """What a trial compares its words with; the header of the kernels has the equations.
 
     A shape without slopes and lines is a table; with them it has `low_bits` below the cell, or, if they are
-    0, a real fraction, scaled by `factor` / 2**`point` and rounded. It is public: nothing drawn is kept in it.
+    0, a real fraction, scaled by `factor` / 2**`point` and rounded. It is public: nothing drawn is kept.
 
     Parameters
     ----------

@@ -3,9 +3,9 @@
 Every layer takes what back-propagation has at hand: its input, and the gradient of the *sum* of the losses for its
 output. Three facts make the result a sound one, see `private`:
 
-* `squared_norms` are upper bounds of the exact squared norms of each sample's gradient, whatever the order in which
-  sums were added up: a sum of k numbers >= 0 is off by a factor within 1 +- k 2^-53 or so, whatever underflows is
-  below 2^-1000, and the results are widened by more than both.
+* `squared_norms` are upper bounds of the exact squared norms of each sample's gradient: a sum of k numbers >= 0 is off
+  by a factor within 1 +- k 2^-53 or so, whatever underflows is below 2^-1000, and the results are widened by more than
+  both (`_ext/clip`).
 * a coordinate of `weighted_sums` is a sum of at most one product for each sample. With n samples the error of
   the whole vector is then at most gamma_(n+2) times the sum of the weighted norms, gamma_k = k u/(1 - k u), u = 2^-53,
   in any order of additions, with or without fused multiplications (Higham 2002, Section 4.2).
@@ -19,11 +19,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from medcrypt._ext import clip
+
 __all__ = ["Convolution", "Dense", "Embedding", "GroupNorm", "Layer", "PerSample", "SequenceDense"]
 
 Reals = NDArray[np.float64]
 
-_UNDERFLOW = 2.0**-1000
 _UNIT = 2.0**-52
 
 
@@ -133,19 +134,15 @@ class Dense:
 
     def squared_norms(self) -> Reals:
         """Return for each sample an upper bound of the squared norm of its gradient, shape (n,)."""
-        widened = 1.0 + (self._x.shape[1] + self._dy.shape[1] + 8) * _UNIT
-        with np.errstate(under="ignore", over="ignore", invalid="ignore"):
-            lengths, squares = np.vecdot(self._x, self._x), np.vecdot(self._dy, self._dy)
-            lengths += 1.0 if self._bias else _UNDERFLOW
-            squares += _UNDERFLOW
-            lengths *= squares
-            lengths *= widened
-            lengths += _UNDERFLOW
-        return np.asarray(lengths)
+        bounds = np.empty(self.samples)
+        clip.outer_squares(self._x, self._dy, bounds, bias=self._bias)
+        return bounds
 
     def weighted_sums(self, factors: Reals) -> list[Reals]:
         """Return the sums over samples of factor times gradient."""
-        sums = self._x.T @ (self._dy * factors[:, None])
+        scaled = np.empty_like(self._dy)
+        clip.scaled(self._dy, np.ascontiguousarray(factors), scaled)
+        sums = self._x.T @ scaled
         return [sums, factors @ self._dy] if self._bias else [sums]
 
 
@@ -336,11 +333,11 @@ def _reals(name: str, values: ArrayLike, least: int) -> Reals:
     if array.ndim < least:
         raise ValueError(f"{name} must have at least {least} dimensions, the samples first")
     with np.errstate(over="ignore"):
-        return array.astype(np.float64, copy=False)
+        return np.asarray(array, dtype=np.float64, order="C")
 
 
 def _squares(flat: Reals) -> Reals:
     """Return upper bounds of the sums of squares of rows."""
-    with np.errstate(under="ignore", over="ignore", invalid="ignore"):
-        sums = np.vecdot(flat, flat)
-        return np.asarray(sums * (1.0 + (flat.shape[1] + 4) * _UNIT) + _UNDERFLOW)
+    bounds = np.empty(len(flat))
+    clip.squares(flat, bounds)
+    return bounds

@@ -26,6 +26,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from medcrypt._ext.clip import add_on_lattice, shrinking_factors
 from medcrypt.dp import noise
 from medcrypt.dp.accountant import Accountant
 from medcrypt.dp.events import Event, Gaussian, _at_least, _positive, _real
@@ -40,7 +41,6 @@ Reals = NDArray[np.float64]
 _USUAL_BATCH = 1 << 16
 _STEPS = 2.0**17  # of the lattice, times the root of the dimension, in a clip: at least half as many
 _UP = 1.0 + 2.0**-50
-_DOWN = 1.0 - 2.0**-48
 _CAPACITY = 2.0**60
 _LEAST_CLIP, _LARGEST_CLIP = 1e-100, 1e100
 
@@ -295,9 +295,7 @@ class PrivateGradient:
         self._forget()
         noisy = np.empty(mean.size, dtype=np.int64)
         noise.rounded_gaussian(sigma, out=noisy)
-        np.multiply(mean, 1.0 / step, out=mean)
-        noisy += np.rint(mean, out=mean).astype(np.int64)
-        np.multiply(noisy, step / self._divisor, out=mean)
+        add_on_lattice(noisy, mean, 1.0 / step, step / self._divisor)
         self._adapt(within)
         return self._shaped(mean)
 
@@ -496,13 +494,10 @@ def _checked_clips(clip: float | Sequence[float]) -> list[float]:
 
 def _shrink(squares: Reals, clip: float) -> Reals:
     """Return factors of at most min(1, clip/norm), from upper bounds of squared norms."""
-    norms = np.sqrt(squares)
-    if not norms.max(initial=0.0) < math.inf:  # NaN included
+    factors = np.empty(len(squares))
+    if not shrinking_factors(np.ascontiguousarray(squares), clip, factors):
         raise ValueError("gradients must be finite, and their norms below 1e150")
-    # A norm is too small by a rounding at most, and so is the quotient; the factor is twenty times below.
-    np.maximum(norms, clip * _DOWN * _DOWN, out=norms)
-    np.divide(clip * _DOWN, norms, out=norms)
-    return np.minimum(norms, 1.0, out=norms)
+    return factors
 
 
 def _count_multiplier(adaptive: AdaptiveClip | None, multiplier: float, batch: float) -> float | None:
