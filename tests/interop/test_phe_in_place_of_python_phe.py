@@ -68,7 +68,6 @@ def test_none_of_their_modules_of_tests_is_left_out():
     assert modules == set(CASES)
 
 
-@pytest.mark.long
 def test_their_unit_tests_pass_at_their_default_length():
     assert run_their_tests("paillier_test", 3072) >= 188
 
