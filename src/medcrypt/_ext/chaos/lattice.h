@@ -2,11 +2,12 @@
  * The kernels, for an instruction set whose file has defined
  *
  *   word, WORDS            a register of some lanes, and how many make 8 lanes
+ *   PARTS_ABREAST          how many of them a pass steps side by side
  *   load, store            aligned or not
  *   ones(x)                x in every lane
- *   numbers(h)             l in the lanes l of register h
+ *   numbers()              l in lane l of a register
  *   add, sub, xor, xor3    modulo 2^64; the last of three words
- *   upper                  the upper half, moved down
+ *   upper                  the upper half in the lower; above it anything
  *   product                of the lower halves, 64 bits
  *   left, right            rotations by 29
  *   read_line(line, g, x)  x_h(l) = line(l + g mod 8), 0 <= g < 8
@@ -50,40 +51,59 @@ INLINE lattice unstep(lattice n, uint64_t constant) {
 
 #define STEP_CONSTANT(s) ((uint64_t)((s) + 1) * UINT64_C(0x9e3779b97f4a7c15))
 
+/*
+ * A step is a chain of some eleven cycles from product to product. The processor looks no more than two or three
+ * steps ahead, so the next lattice does not fill the gaps by itself: it has to stand beside the first in the code.
+ */
+INLINE void step_all(lattice *s, int count, uint64_t constant) {
+    for (int g = 0; g < count; g++) s[g] = step(s[g], constant);
+}
+
+INLINE void unstep_all(lattice *s, int count, uint64_t constant) {
+    for (int g = 0; g < count; g++) s[g] = unstep(s[g], constant);
+}
+
 /* Eight steps bring every node back to its register. */
-INLINE lattice steps_of(lattice s, unsigned steps) {
+INLINE void steps_of(lattice *s, int count, unsigned steps) {
     unsigned i = 0;
     for (; i + 8 <= steps; i += 8) {
-        s = step(s, STEP_CONSTANT(i));
-        s = step(s, STEP_CONSTANT(i + 1));
-        s = step(s, STEP_CONSTANT(i + 2));
-        s = step(s, STEP_CONSTANT(i + 3));
-        s = step(s, STEP_CONSTANT(i + 4));
-        s = step(s, STEP_CONSTANT(i + 5));
-        s = step(s, STEP_CONSTANT(i + 6));
-        s = step(s, STEP_CONSTANT(i + 7));
+        step_all(s, count, STEP_CONSTANT(i));
+        step_all(s, count, STEP_CONSTANT(i + 1));
+        step_all(s, count, STEP_CONSTANT(i + 2));
+        step_all(s, count, STEP_CONSTANT(i + 3));
+        step_all(s, count, STEP_CONSTANT(i + 4));
+        step_all(s, count, STEP_CONSTANT(i + 5));
+        step_all(s, count, STEP_CONSTANT(i + 6));
+        step_all(s, count, STEP_CONSTANT(i + 7));
     }
-    for (; i < steps; i++) s = step(s, STEP_CONSTANT(i));
-    return s;
+    for (; i < steps; i++) step_all(s, count, STEP_CONSTANT(i));
 }
 
-INLINE lattice unsteps_of(lattice s, unsigned steps) {
+INLINE void unsteps_of(lattice *s, int count, unsigned steps) {
     unsigned i = steps;
-    for (; i % 8 != 0; i--) s = unstep(s, STEP_CONSTANT(i - 1));
+    for (; i % 8 != 0; i--) unstep_all(s, count, STEP_CONSTANT(i - 1));
     for (; i > 0; i -= 8) {
-        s = unstep(s, STEP_CONSTANT(i - 1));
-        s = unstep(s, STEP_CONSTANT(i - 2));
-        s = unstep(s, STEP_CONSTANT(i - 3));
-        s = unstep(s, STEP_CONSTANT(i - 4));
-        s = unstep(s, STEP_CONSTANT(i - 5));
-        s = unstep(s, STEP_CONSTANT(i - 6));
-        s = unstep(s, STEP_CONSTANT(i - 7));
-        s = unstep(s, STEP_CONSTANT(i - 8));
+        unstep_all(s, count, STEP_CONSTANT(i - 1));
+        unstep_all(s, count, STEP_CONSTANT(i - 2));
+        unstep_all(s, count, STEP_CONSTANT(i - 3));
+        unstep_all(s, count, STEP_CONSTANT(i - 4));
+        unstep_all(s, count, STEP_CONSTANT(i - 5));
+        unstep_all(s, count, STEP_CONSTANT(i - 6));
+        unstep_all(s, count, STEP_CONSTANT(i - 7));
+        unstep_all(s, count, STEP_CONSTANT(i - 8));
     }
-    return s;
 }
+
+/* Single words stay a loop, of which the compiler makes vectors if it can. */
+#if WORDS <= 4
+#define UNROLLED _Pragma("GCC unroll 4")
+#else
+#define UNROLLED
+#endif
 
 #define EACH_PART for (int h = 0; h < WORDS; h++)
+#define EACH_GROUP UNROLLED for (int h = 0; h < WORDS; h += PARTS_ABREAST)
+#define EACH_OF_GROUP for (int g = 0; g < PARTS_ABREAST; g++)
 #define EACH_NODE for (int w = 0; w < CHAOS_NODES; w++)
 
 /* Where the part h of word w lies in a row. */
@@ -101,24 +121,36 @@ INLINE void store_part(uint8_t *to, const lattice *s, int h) {
 
 /* ---- the generator -------------------------------------------------------------------------------- */
 
-INLINE lattice generate(const uint64_t seed[CHAOS_NODES], unsigned steps, uint64_t domain, uint64_t number, int h) {
-    lattice start;
-    EACH_NODE start.x[w] = ones(seed[w]);
-    start.x[0] = add(start.x[0], add(ones(CHAOS_LANES * number), numbers(h)));
-    start.x[4] = add(start.x[4], ones(domain));
-    lattice s = steps_of(start, steps);
-    EACH_NODE s.x[w] = add(s.x[w], start.x[w]);
-    return s;
+#define STREAM_ABREAST 2
+
+/* `count` registers of the stream from number u on; those of row `first` have the numbers 0 to WORDS - 1. */
+INLINE void stream_parts(const uint64_t seed[CHAOS_NODES], unsigned steps, uint64_t domain, uint64_t first, size_t u,
+                         int count, const uint8_t *src, uint8_t *dst) {
+    lattice start[STREAM_ABREAST], z[STREAM_ABREAST];
+    for (int g = 0; g < count; g++) {
+        EACH_NODE start[g].x[w] = ones(seed[w]);
+        const word lane = add(ones(CHAOS_LANES * first + (u + (size_t)g) * (CHAOS_LANES / WORDS)), numbers());
+        start[g].x[0] = add(start[g].x[0], lane);
+        start[g].x[4] = add(start[g].x[4], ones(domain));
+        z[g] = start[g];
+    }
+    steps_of(z, count, steps);
+    for (int g = 0; g < count; g++) {
+        const size_t above = (u + (size_t)g) / WORDS * CHAOS_ROW;
+        const int h = (int)((u + (size_t)g) % WORDS);
+        EACH_NODE {
+            const size_t at = above + place(w, h);
+            store(dst + at, xor(load(src + at), add(z[g].x[w], start[g].x[w])));
+        }
+    }
 }
 
 INLINE void stream_rows(const uint64_t seed[CHAOS_NODES], unsigned steps, uint64_t domain, uint64_t first,
                         const uint8_t *src, uint8_t *dst, size_t rows) {
-    for (size_t i = 0; i < rows; i++, src += CHAOS_ROW, dst += CHAOS_ROW) {
-        EACH_PART {
-            const lattice z = generate(seed, steps, domain, first + i, h);
-            EACH_NODE store(dst + place(w, h), xor(load(src + place(w, h)), z.x[w]));
-        }
-    }
+    size_t u = 0;
+    for (; u + STREAM_ABREAST <= rows * WORDS; u += STREAM_ABREAST)
+        stream_parts(seed, steps, domain, first, u, STREAM_ABREAST, src, dst);
+    for (; u < rows * WORDS; u++) stream_parts(seed, steps, domain, first, u, 1, src, dst);
 }
 
 static void stream(const uint64_t seed[CHAOS_NODES], unsigned steps, uint64_t domain, uint64_t first,
@@ -136,10 +168,11 @@ static void stream(const uint64_t seed[CHAOS_NODES], unsigned steps, uint64_t do
 
 static void one_way(unsigned steps, const uint8_t src[CHAOS_ROW], uint8_t dst[CHAOS_ROW]) {
     const row start = load_row(src);
+    row z = start;
     EACH_PART {
-        lattice s = steps_of(start.part[h], steps);
-        EACH_NODE s.x[w] = add(s.x[w], start.part[h].x[w]);
-        store_part(dst, &s, h);
+        steps_of(&z.part[h], 1, steps);
+        EACH_NODE z.part[h].x[w] = add(z.part[h].x[w], start.part[h].x[w]);
+        store_part(dst, &z.part[h], h);
     }
 }
 
@@ -185,14 +218,19 @@ INLINE void pass_of(const chaos_network *network, unsigned steps, unsigned numbe
     for (size_t i = 0; i < m; i++) {
         const size_t j = number % 2 == 0 ? i : m - 1 - i;
         const row y = gather(p, src, m, j);
-        EACH_PART {
-            lattice s;
-            EACH_NODE s.x[w] = xor3(y.part[h].x[w], load(p->before + place(w, h)), chain.part[h].x[w]);
-            s.x[0] = add(s.x[0], ones(j));
-            s = steps_of(s, steps);
-            EACH_NODE s.x[w] = xor(s.x[w], load(p->after + place(w, h)));
-            store_part(dst + j * CHAOS_ROW, &s, h);
-            chain.part[h] = s;
+        EACH_GROUP {
+            lattice s[PARTS_ABREAST];
+            EACH_OF_GROUP {
+                const lattice *in = &y.part[h + g], *back = &chain.part[h + g];
+                EACH_NODE s[g].x[w] = xor3(in->x[w], load(p->before + place(w, h + g)), back->x[w]);
+                s[g].x[0] = add(s[g].x[0], ones(j));
+            }
+            steps_of(s, PARTS_ABREAST, steps);
+            EACH_OF_GROUP {
+                EACH_NODE s[g].x[w] = xor(s[g].x[w], load(p->after + place(w, h + g)));
+                store_part(dst + j * CHAOS_ROW, &s[g], h + g);
+                chain.part[h + g] = s[g];
+            }
         }
     }
 }
@@ -206,12 +244,15 @@ INLINE void unpass_of(const chaos_network *network, unsigned steps, unsigned num
         const size_t j = number % 2 == 0 ? i : m - 1 - i;
         const row z = load_row(src + j * CHAOS_ROW);
         row y;
-        EACH_PART {
-            lattice s;
-            EACH_NODE s.x[w] = xor(z.part[h].x[w], load(p->after + place(w, h)));
-            s = unsteps_of(s, steps);
-            s.x[0] = sub(s.x[0], ones(j));
-            EACH_NODE y.part[h].x[w] = xor3(s.x[w], load(p->before + place(w, h)), chain.part[h].x[w]);
+        EACH_GROUP {
+            lattice s[PARTS_ABREAST];
+            EACH_OF_GROUP EACH_NODE s[g].x[w] = xor(z.part[h + g].x[w], load(p->after + place(w, h + g)));
+            unsteps_of(s, PARTS_ABREAST, steps);
+            EACH_OF_GROUP {
+                const lattice *back = &chain.part[h + g];
+                s[g].x[0] = sub(s[g].x[0], ones(j));
+                EACH_NODE y.part[h + g].x[w] = xor3(s[g].x[w], load(p->before + place(w, h + g)), back->x[w]);
+            }
         }
         scatter(p, dst, m, j, &y);
         chain = z;
