@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import DTypeLike
 
 from medcrypt._ext import aes, cpu
-from medcrypt._ext.aes import gcm
+from medcrypt._ext.aes import gcm, portable
 from medcrypt.errors import AuthenticationError
 from reference import aes_gcm
 
@@ -86,6 +86,23 @@ def test_sizes_at_the_edges_of_the_kernels_equal_pycryptodome(kernel_path: str, 
         sealed = cipher.encrypt(NONCE, data, aad)
         assert sealed == pycryptodome(KEY, NONCE, data, aad)
         assert cipher.decrypt(NONCE, sealed, aad) == data
+
+
+@pytest.mark.parametrize("own_hash", [True, False])
+def test_the_portable_path_needs_no_more_of_pycryptodome_than_its_messages(
+    monkeypatch: pytest.MonkeyPatch, own_hash: bool
+) -> None:
+    """Its GHASH, which is not public, only makes short messages and chunks faster."""
+    assert portable._GHASH is not None
+    if not own_hash:
+        monkeypatch.setattr(portable, "_GHASH", None)
+    cipher, aad = aes.AesGcm(KEY, "portable"), pattern(99)
+    for size in (0, 1, 15, 16, 17, 1023, 1024, 1025, 5000):
+        data = pattern(size)
+        sealed = cipher.encrypt(NONCE, data, aad)
+        assert sealed == pycryptodome(KEY, NONCE, data, aad)
+        assert cipher.decrypt(NONCE, sealed, aad) == data
+        assert refused(cipher, NONCE, sealed[:-1] + bytes([sealed[-1] ^ 1]), aad)
 
 
 def test_every_size_up_to_two_strides_equals_pycryptodome() -> None:

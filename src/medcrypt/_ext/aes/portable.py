@@ -22,6 +22,8 @@ TAG = BLOCK = 16
 NONCE = 12
 # Bytes enciphered in one call: their key stream stays in the cache, and in memory that is not new each time.
 _BATCH = 1 << 16
+# Bytes up to which a message is enciphered without pycryptodome's objects of one message, which take longer to make.
+_SHORT = 1 << 10
 
 
 class PortableGcm:
@@ -48,6 +50,9 @@ class PortableGcm:
 
     def seal(self, nonce: bytes, aad: memoryview, src: memoryview, dst: memoryview) -> None:
         """Write the ciphertext of `src` and its tag to `dst`."""
+        if _GHASH is not None and len(src) <= _SHORT:
+            _Short(self._key, nonce, len(src), _GHASH).seal(aad, src, dst)
+            return
         cipher = AES.new(self._key, AES.MODE_GCM, nonce=nonce, mac_len=TAG)
         cipher.update(aad)
         cipher.encrypt(src, output=dst[: len(src)])
@@ -61,6 +66,9 @@ class PortableGcm:
         AuthenticationError
             The tag does not fit; `dst` is wiped.
         """
+        if _GHASH is not None and len(dst) <= _SHORT:
+            _Short(self._key, nonce, len(dst), _GHASH).open(aad, src, dst)
+            return
         cipher = AES.new(self._key, AES.MODE_GCM, nonce=nonce, mac_len=TAG)
         cipher.update(aad)
         cipher.decrypt(src[: len(dst)], output=dst)
@@ -99,10 +107,60 @@ class PortableGcm:
             raise
 
 
+class _Short:
+    """One message, all its counters enciphered in one call: for a wrapped key, or a hash of associated data alone.
+
+    Parameters
+    ----------
+    key, nonce
+        Of the message.
+    size
+        Bytes of plaintext.
+    ghash
+        ``ghash(subkey)`` returns pycryptodome's GHASH.
+    """
+
+    def __init__(self, key: bytearray, nonce: bytes, size: int, ghash: Callable[[bytes], Any]) -> None:
+        counters = [nonce + number.to_bytes(4, "big") for number in range(1, -(-size // BLOCK) + 2)]
+        self._stream = bytearray(BLOCK * (len(counters) + 1))
+        # The first block gives the key of the hash, the next the tag's mask.
+        blocks = bytes(BLOCK) + b"".join(counters)
+        AES.new(key, AES.MODE_ECB).encrypt(blocks, output=memoryview(self._stream))
+        self._hash = ghash(bytes(self._stream[:BLOCK]))
+        self._size = size
+
+    def __del__(self) -> None:
+        self._stream[:] = bytes(len(self._stream))
+
+    def seal(self, aad: memoryview, src: memoryview, dst: memoryview) -> None:
+        """Write ciphertext and tag."""
+        self._xor(src, dst)
+        dst[self._size :] = self._tag(aad, dst[: self._size])
+
+    def open(self, aad: memoryview, src: memoryview, dst: memoryview) -> None:
+        """Write the plaintext if the tag is right."""
+        sealed = src[: self._size].tobytes()  # read once
+        if not hmac.compare_digest(self._tag(aad, memoryview(sealed)), src[self._size :].tobytes()):
+            dst[:] = bytes(len(dst))
+            raise AuthenticationError
+        self._xor(sealed, dst)
+
+    def _xor(self, src: memoryview | bytes, dst: memoryview) -> None:
+        """Mask bytes, or take the mask away."""
+        if self._size:
+            mask = np.frombuffer(self._stream, np.uint8, self._size, 2 * BLOCK)
+            np.bitwise_xor(np.frombuffer(src, np.uint8), mask, out=np.frombuffer(dst, np.uint8, self._size))
+
+    def _tag(self, aad: memoryview, sealed: memoryview) -> bytes:
+        for part in (aad, sealed):
+            _absorb(self._hash, part)
+        self._hash.update(struct.pack(">QQ", 8 * len(aad), 8 * len(sealed)))
+        digest, mask = self._hash.digest(), self._stream[BLOCK : 2 * BLOCK]
+        return bytes(a ^ b for a, b in zip(digest, mask, strict=True))
+
+
 class _Chunks:
     """Chunks of one run, several at a time: the key stream of all in one call, and a bare GHASH for each.
-
-    A message object of pycryptodome takes longer to make than 16 KiB to seal, so none is made.
 
     Parameters
     ----------
@@ -134,16 +192,15 @@ class _Chunks:
             sealed = _rows(dst, k * (self._chunk + TAG), rows, size + TAG)
             masks = self._masks(first + k, rows, size)
             np.bitwise_xor(plain, masks[:, BLOCK : BLOCK + size], out=sealed[:, :size])
-            sealed[:, size:] = self._tags(sealed[:, :size], masks)
+            sealed[:, size:] = self._tags(sealed, masks)
 
     def open(self, src: memoryview, dst: memoryview, first: int, count: int) -> None:
         """Open a run, each chunk only after its tag was right."""
         for k, rows, size in self._batches(len(dst), count):
             sealed = _rows(src, k * (self._chunk + TAG), rows, size + TAG).copy()  # read once
-            plain = _rows(dst, k * self._chunk, rows, size)
+            plain, tags = _rows(dst, k * self._chunk, rows, size), sealed[:, size:].tobytes()
             masks = self._masks(first + k, rows, size)
-            tags = self._tags(sealed[:, :size], masks).tobytes()
-            if not hmac.compare_digest(tags, sealed[:, size:].tobytes()):
+            if not hmac.compare_digest(self._tags(sealed, masks).tobytes(), tags):
                 raise AuthenticationError
             np.bitwise_xor(sealed[:, :size], masks[:, BLOCK : BLOCK + size], out=plain)
 
@@ -168,19 +225,30 @@ class _Chunks:
         return masks.reshape(rows, blocks * BLOCK)
 
     def _tags(self, sealed: Bytes, masks: Bytes) -> Bytes:
-        """Return the tags of chunks, a row for each."""
-        size = sealed.shape[1]
-        whole = size // BLOCK * BLOCK
+        """Return the tags of chunks, a row for each; what the rows have in their places is overwritten."""
+        size = sealed.shape[1] - TAG
+        lengths = struct.pack(">QQ", 0, 8 * size)
+        # The hash ends with the lengths: in their place, most rows are one call.
+        sealed[:, size:] = np.frombuffer(lengths, np.uint8)
         digests = bytearray()
         for row in sealed:
             ghash = self._ghash(self._subkey)
-            if whole:
-                ghash.update(row[:whole].data)
-            if whole < size:
-                ghash.update(row[whole:].tobytes().ljust(BLOCK, b"\0"))
-            ghash.update(struct.pack(">QQ", 0, 8 * size))
+            if size % BLOCK == 0:
+                ghash.update(row.data)
+            else:
+                _absorb(ghash, row[:size].data)
+                ghash.update(lengths)
             digests += ghash.digest()
         return np.frombuffer(digests, np.uint8).reshape(-1, BLOCK) ^ masks[:, :BLOCK]
+
+
+def _absorb(ghash: Any, part: memoryview) -> None:
+    """Hash bytes, and zeros up to a whole block."""
+    whole = len(part) // BLOCK * BLOCK
+    if whole:
+        ghash.update(part[:whole])
+    if whole < len(part):
+        ghash.update(part[whole:].tobytes().ljust(BLOCK, b"\0"))
 
 
 def _rows(buffer: memoryview, start: int, rows: int, size: int) -> Bytes:
