@@ -131,7 +131,9 @@ def _paths() -> list[str]:
 def _fresh_keys(private: paillier.PrivateKey) -> tuple[paillier.PublicKey, paillier.PrivateKey]:
     """Make the same keys again, for the path in force: a key keeps the kernels that it met first."""
     again = paillier.PrivateKey(private.p, private.q)
-    again.decrypt(again.public.encrypt(_values(1), PACKING) + again.encrypt(_values(1), PACKING))
+    for count in (1, 1000):  # a single value has tables of its own
+        values = _values(count)
+        again.decrypt(again.public.encrypt(values, PACKING) + again.encrypt(values, PACKING))
     return again.public, again
 
 
@@ -458,7 +460,7 @@ def _two_threads(public: paillier.PublicKey, sizes: Sizes) -> Iterator[Row]:
         yield Row("two threads", None, note="needs two cores, and Linux to choose them")
         return
     values = _values(min(sizes.values, 200_000))
-    public.encrypt(values[:1], PACKING)
+    public.encrypt(values[:1000], PACKING)
 
     def ours() -> object:
         return public.encrypt(values, PACKING).to_bytes()

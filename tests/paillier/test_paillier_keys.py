@@ -208,6 +208,19 @@ def test_the_holders_fast_path_computes_the_same_ciphertexts(private, monkeypatc
     assert private.masks(1) == [twin.encrypt_short(key.n, 0, 2**511 + 12345)]
 
 
+def test_one_short_exponent_and_many_give_the_same_masks(private, kernel_path, monkeypatch):
+    """Single values have a kernel, and so a table, of their own."""
+    monkeypatch.setenv("MEDCRYPT_KERNELS", kernel_path)
+    exponents = [0, 1, 2**512 - 1, 3**300]
+    key = PrivateKey._of_primes(private.p, private.q)
+    for half in (key.public, key):
+        monkeypatch.setattr("medcrypt.paillier.encryption.random_exponents", lambda *_: list(exponents))
+        many = list(half.masks(len(exponents)))
+        for exponent, mask in zip(exponents, many, strict=True):
+            monkeypatch.setattr("medcrypt.paillier.encryption.random_exponents", lambda *_, e=exponent: [e])
+            assert half.masks(1)[0] == mask == pow(key.public.h, exponent, key.public.n**2)
+
+
 def test_an_unknown_mode_is_refused(public):
     with pytest.raises(ValueError, match="mode"):
         public.encrypt([1.0], Packing(), mode="fast")

@@ -213,6 +213,14 @@ class PublicKey(EncryptionKey):
         """Digit powers of h, built at the first encryption."""
         return FixedBase(self.h, self._n, self.exponent_bits)
 
+    @cached_property
+    def _table_for_one(self) -> FixedBase:
+        """The same for the kernel that is best for single values."""
+        group = self.group.for_one
+        if group is self.group:
+            return self._table
+        return FixedBase(self.h, self._n, self.exponent_bits, group.ring.path)
+
     def to_bytes(self) -> bytes:
         """Return the key in the format that `docs/formats/paillier.md` specifies; trust is not part of it.
 
@@ -412,7 +420,8 @@ class PublicKey(EncryptionKey):
         return group.nth_powers(units)
 
     def _short_powers(self, exponents: bytearray) -> Residues:
-        return self._table.powers(exponents)
+        alone = len(exponents) * 8 < 2 * self.exponent_bits
+        return (self._table_for_one if alone else self._table).powers(exponents)
 
 
 class PrivateKey(EncryptionKey):
