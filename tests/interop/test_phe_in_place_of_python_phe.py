@@ -297,6 +297,30 @@ def test_ciphertexts_outside_the_group_are_refused(both):
                 key.raw_decrypt(c)
 
 
+def test_operations_refuse_what_is_no_ciphertext(both):
+    public, private, *_ = both
+    for c in (0, -1, public.nsquare, public.nsquare + 1):
+        for operation in (
+            lambda x: x + 1,
+            lambda x: x + x,
+            lambda x: x * 2,
+            lambda x: x * -1,
+            lambda x: x - x,
+        ):
+            with pytest.raises(InvalidCiphertextError):
+                operation(ours.EncryptedNumber(public, c))
+    with pytest.raises(InvalidCiphertextError):  # an inverse is where a factor of n would show
+        ours.EncryptedNumber(public, private.p) * -1
+    with pytest.raises(TypeError):
+        ours.EncryptedNumber(public, "1") + 1
+
+
+@pytest.mark.parametrize("n", [0, -15, 13, 1 << 3000, (1 << 9000) + 1])
+def test_an_insecure_modulus_must_be_one_to_compute_with(n):
+    with pytest.raises(InvalidKeyError, match="odd composite"):
+        ours.PaillierPublicKey(n, insecure=True)
+
+
 def test_a_random_factor_that_is_no_unit_is_refused(both):
     public, private, *_ = both
     for r in (0, public.n, private.p, 3 * private.q):

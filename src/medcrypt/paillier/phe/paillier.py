@@ -11,7 +11,7 @@ from medcrypt.paillier.arithmetic import Group, Residues, SplitGroup, random_uni
 from medcrypt.paillier.keys import PrivateKey, PublicKey, generate_keypair
 from medcrypt.paillier.phe.encoding import EncodedNumber, as_integer, as_number, decrease, scale_factor
 from medcrypt.paillier.primes import is_probable_prime
-from medcrypt.paillier.soundness import check_modulus, check_primes, minimum_bits
+from medcrypt.paillier.soundness import MAX_BITS, check_modulus, check_primes, minimum_bits
 
 __all__ = [
     "DEFAULT_KEYSIZE",
@@ -777,7 +777,10 @@ class EncryptedNumber:
     def __kept(self) -> Residues:
         """Return the ciphertext in the kernels' form, in which sums of sums stay."""
         if self.__residue is None:
-            self.__residue = self.public_key._group.residues([self.__ciphertext])
+            c = as_integer(self.__ciphertext, "the ciphertext")
+            if not 0 < c < self.public_key.nsquare:
+                raise InvalidCiphertextError("a ciphertext is not a unit modulo n^2")
+            self.__residue = self.public_key._group.residues([c])
         return self.__residue
 
     def __result(self, residue: Residues, exponent: int) -> "EncryptedNumber":
@@ -953,8 +956,15 @@ class EncryptedNumber:
         if not 0 <= factor < key.n:
             raise ValueError("the factor must be in [0, n)")
         if factor >= key.n - key.max_int:
-            return key._group.power(key._group.invert(self.__kept()), key.n - factor)
+            return key._group.power(self.__inverse(), key.n - factor)
         return key._group.power(self.__kept(), factor)
+
+    def __inverse(self) -> Residues:
+        """Return the inverse of the ciphertext, the encryption of the negated number."""
+        try:
+            return self.public_key._group.invert(self.__kept())
+        except ValueError:
+            raise InvalidCiphertextError("a ciphertext is not a unit modulo n^2") from None
 
     def _check_key(self, other: PaillierPublicKey) -> None:
         """Refuse an operand of another key."""
@@ -966,8 +976,8 @@ def _check_length(n: int, insecure: bool) -> None:
     """Refuse a short or visibly malformed modulus; behind the switch, only what cannot be computed with."""
     least = minimum_bits(insecure)
     if least <= _LEAST_SIEVED_BITS:
-        if n < 15 or n % 2 == 0:
-            raise InvalidKeyError("n must be an odd composite number")
+        if n < 15 or n % 2 == 0 or n.bit_length() > MAX_BITS:
+            raise InvalidKeyError(f"n must be an odd composite number of at most {MAX_BITS} bits")
         return
     check_modulus(n, insecure)
 
