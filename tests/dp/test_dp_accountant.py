@@ -391,3 +391,24 @@ def test_an_epsilon_after_every_step_is_that_of_a_fresh_accountant():
             assert low <= fresh[1]
             assert high >= fresh[0]
         running.compose(step)
+
+
+@pytest.mark.parametrize(
+    ("step", "count", "delta"),
+    [
+        (dp.PoissonSampled(0.1, dp.Gaussian(2.0)), 500, 1e-5),
+        (dp.PoissonSampled(1e-4, dp.Gaussian(0.5)), 1_000_000, 1e-8),
+        (dp.Laplace(10.0), 100, 1e-6),
+    ],
+)
+def test_however_a_history_grows_its_bounds_stay_as_narrow(step, count, delta):
+    running = dp.Accountant().compose(step, count)
+    width = running.epsilon_bounds(delta)[1] - running.epsilon_bounds(delta)[0]
+    for share in (0.0, 0.01, 0.3, 0.1, 0.25, 0.02, 0.02, 0.6, 0.4):
+        more = 1 + int(share * count)
+        count += more
+        low, high = running.compose(step, more).epsilon_bounds(delta)
+        fresh = dp.Accountant().compose(step, count).epsilon_bounds(delta)
+        assert low <= fresh[1]
+        assert high >= fresh[0]
+        assert high - low <= max(2.0 * width, 2.0 * (fresh[1] - fresh[0]), 1e-9 * min(1.0, high)) * (1 + 1e-9)

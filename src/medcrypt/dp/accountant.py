@@ -188,14 +188,14 @@ class Accountant:
         count = _natural("count", count)
         if not isinstance(event, Event):
             raise TypeError(f"event must be an Event, not {type(event).__name__}")
-        refusal = why_refused(event, self._neighbors)
-        if refusal is not None:
+        again = bool(self._events) and self._events[-1][0] == event
+        if not again and (refusal := why_refused(event, self._neighbors)) is not None:
             raise ValueError(refusal)
         if draws != 0 or distance != 0.0:
             self._draws = self._draws.more(count, draws, distance)
         if count == 0:
             return self
-        if self._events and self._events[-1][0] == event:
+        if again:
             count += self._events.pop()[1]
         self._events.append((event, count))
         return self
@@ -579,8 +579,9 @@ class Accountant:
             compositions = [Composition(some) for some in losses[: 1 if same else 2] if some]
             self._prepared = key, [event for event, _ in released], compositions
         _, kept, directions = self._prepared
+        counts = tuple([history[event] for event in kept])
         for direction in directions:
-            direction.run([history[event] for event in kept])
+            direction.run(counts)
         return directions
 
     @staticmethod

@@ -34,7 +34,8 @@ _OUTPUT_DIGITS = 24.0  # outputs cut from sampled Gaussians have a mass below ex
 _LEAST_LOG_DELTA = -800.0  # below the least positive double
 _WIDE = 1e-5  # bounds further apart than this are worth a second look by grids
 _NARROW = 1e-8  # a line placed for another epsilon serves where it bounds log delta so well
-_KEPT = 1.5  # a line serves until a count has grown by this factor
+_KEPT = 1.5  # a line serves until a count has grown by this factor,
+_KEPT_WIDTH = 1e-9  # or its bounds on epsilon are further apart than this, and than twice what they were
 
 Bounds = tuple[float, float]
 
@@ -68,10 +69,17 @@ class Composition:
         self._counts = (1,) * len(self._losses)
         self._tabulated = tuple(loss for loss in self._losses if not isinstance(loss, GaussianLoss))
         self._reveals = any(isinstance(loss, DiscreteLoss) and loss.infinity > 0.0 for loss in self._losses)
+        self._unbounded = any(
+            isinstance(loss, GaussianLoss)
+            or (isinstance(loss, SampledGaussianLoss) and loss.removing)
+            or (isinstance(loss, DiscreteLoss) and loss.missing > 0.0)
+            for loss in self._losses
+        )
         self._placed: tuple[Line, tuple[int, ...], float] | None = None
         self._traced: tuple[_Curve, tuple[int, ...]] | None = None
-        # The last epsilon, and by how much it was above the one before.
-        self._last = self._growth = 0.0
+        # The last epsilon, by how much it was above the one before, and how much more that was than the time before.
+        self._last = self._growth = self._bend = 0.0
+        self._width, self._margins = 0.0, (0.0, 0.0)  # of the line that is kept
         self._checked: tuple[object, float, float, tuple[list[float], list[float]]] | None = None
 
     def run(self, counts: Sequence[int]) -> None:
@@ -160,18 +168,18 @@ class Composition:
 
     def _largest_finite(self) -> float:
         """Return the largest loss that is not infinite, from above: from there on delta is what is at infinity."""
+        if self._unbounded:
+            return math.inf
         exact: Fraction | int = 0
         rounded = 0.0
         for loss, count in self._pairs():
             match loss:
                 case LaplaceLoss(e):
                     exact += count * Fraction(e)
-                case SampledGaussianLoss(_, q, False):
+                case SampledGaussianLoss(_, q):
                     rounded -= count * math.log1p(-q)
-                case DiscreteLoss() if loss.missing == 0.0:
+                case DiscreteLoss():
                     rounded += count * (float(np.max(loss.losses)) + loss.loss_error)
-                case _:
-                    return math.inf
         largest = float(exact)
         if Fraction(largest) < exact:
             largest = math.nextafter(largest, math.inf)
@@ -264,10 +272,9 @@ class Composition:
             serves = all(old <= new <= _KEPT * old for old, new in zip(counts, self._counts, strict=True))
             if serves and placed_for == log_delta:
                 line.weigh(self._terms(line.terms.reach))
-                guess = self._last + self._growth
-                low, high = _inverted(line, log_delta, 0.0, guess if guess > 0.0 else self._last)
-                self._growth, self._last = high - self._last, high
-                return low, high
+                low, high = self._once_more(line, log_delta)
+                if high - low <= max(_KEPT_WIDTH * min(1.0, high), 2.0 * self._width):
+                    return low, high
         reach = self._reach(log_delta)
         fresh, saddle = self._line(reach, lambda survey: survey.saddle_at_delta(log_delta), work)
         low, high = _inverted(fresh, log_delta, 0.0, max(saddle.epsilon, 0.0))
@@ -276,7 +283,20 @@ class Composition:
             low, high = _inverted(fresh, log_delta, 0.0, high)
         if math.isfinite(high) and isinstance(fresh, Line):
             self._placed = fresh, self._counts, log_delta
-            self._last, self._growth = high, 0.0
+            self._last, self._growth, self._bend = high, 0.0, 0.0
+            self._width, self._margins = high - low, (0.5 * (high - low),) * 2
+        return low, high
+
+    def _once_more(self, line: Line, log_delta: float) -> Bounds:
+        """Return bounds on epsilon by a line that served for a few steps less, trying first what was found then."""
+        guess = self._last + self._growth + self._bend
+        middle, slope = _root(line, log_delta, guess if guess > 0.0 else self._last)
+        low, high = _enclosed(line, log_delta, middle, self._margins, 0.0)
+        if not high - low <= 1.05 * sum(self._margins) + 16.0 * _U * middle:
+            self._margins = _margins(line, log_delta, middle, slope)
+            low, high = _enclosed(line, log_delta, middle, self._margins, 0.0)
+        growth = high - self._last
+        self._last, self._growth, self._bend = high, growth, growth - self._growth
         return low, high
 
     @np.errstate(all="ignore")
@@ -412,14 +432,24 @@ def _inverted(curve: _Curve, log_delta: float, floor: float, start: float) -> Bo
         if at_floor[1] <= goal:
             return floor, floor
     middle, slope = _root(curve, log_delta, max(start, floor))
+    return _enclosed(curve, log_delta, middle, _margins(curve, log_delta, middle, slope), floor)
+
+
+def _margins(curve: _Curve, log_delta: float, middle: float, slope: float) -> Bounds:
+    """Return how far to either side of the root bounds will decide, by those at the root and the slope."""
     under, over = curve.bounds(middle)
     if not (slope < 0.0 and math.isfinite(slope)):
         slope = -1.0
-    left, right = (log_delta - under) / -slope, (over - log_delta) / -slope
-    above = log_delta + 2.0 * _U * abs(log_delta)
+    return (log_delta - under) / -slope, (over - log_delta) / -slope
+
+
+def _enclosed(curve: _Curve, log_delta: float, middle: float, margins: Bounds, floor: float) -> Bounds:
+    """Return certified bounds on the least epsilon by evaluations on both sides of the root."""
+    slack = 2.0 * _U * abs(log_delta)
+    goal, above = log_delta - slack, log_delta + slack
     return (
-        _step_out(curve, middle, left, lambda b: b[0] >= above, -1.0, floor),
-        _step_out(curve, middle, right, lambda b: b[1] <= goal, 1.0, floor),
+        _step_out(curve, middle, margins[0], lambda b: b[0] >= above, -1.0, floor),
+        _step_out(curve, middle, margins[1], lambda b: b[1] <= goal, 1.0, floor),
     )
 
 

@@ -203,22 +203,29 @@ class Line:
         self.beyond = beyond
         self._moments_beyond = [t.log_moment for t in found], [t.moment_error for t in found]
         self._weights = np.empty((4, shape[1]))
-        starts, self._falls = walk.stretches
-        self._squares = 0.5 * starts * starts
+        self._integrand = self._weights[0], self._weights[1], self._nodes[0]
+        starts, falls = walk.stretches
         # h times the sum of 1/(n h)^2 over each stretch [t, t'] is at most 1/(t - h) - 1/t'.
-        self._spans = 1.0 / (starts - self.step) - np.append(1.0 / starts[1:], 0.0)
+        spans = 1.0 / (starts - self.step) - np.append(1.0 / starts[1:], 0.0)
+        log_fall = np.minimum(falls, 0.0) @ terms.counts - 0.5 * terms.squared_mu * starts * starts
+        self._tail = float(np.exp(log_fall) @ spans) / math.pi * (1.0 + 1e-9)
         self.weigh(terms)
 
     def weigh(self, terms: Terms) -> None:
-        """Take other counts of the same mechanisms: the nodes stay, their weights change."""
+        """Take other counts of the same mechanisms, none of them smaller than at first.
+
+        The nodes stay, their weights change. What is proven of the line beyond them holds: no factor there is above 1.
+        """
         self.terms = terms
-        self._sums = kernels.weigh(
+        total, moment, turned, wrong = kernels.weigh(
             self._logarithms, terms.counts, terms.squared_mu, self.c, self._nodes, self._weights
         )
+        scale = self.step / math.pi * (1.0 + 1e-9)
+        phases = 6.0 * turned + (40.0 + self._weights.shape[1] / 8.0) * total
+        # The rounding of the sum, and by how much it grows with epsilon.
+        self._rounding = scale * (wrong + U * phases), scale * U * 8.0 * moment
         self.height, self._height_error = terms.total(self.c, *self._moments)
         self._height_beyond = sum(terms.total(self.beyond, *self._moments_beyond))
-        log_fall = self._falls @ terms.counts - terms.squared_mu * self._squares
-        self._tail = float(np.exp(np.minimum(log_fall, 0.0)) @ self._spans) / math.pi * (1.0 + 1e-9)
         self.infinity, self._missing = terms.infinity(), terms.missing()
 
     def log_scale(self, epsilon: float) -> float:
@@ -227,19 +234,17 @@ class Line:
 
     def charges(self, epsilon: float) -> Charges:
         """Return every term that separates the computed sum from delta(eps)."""
-        total, moment, turned, wrong = self._sums
         log_scale, error = self.log_scale(epsilon), self.scale_error(epsilon)
         below, above = alias_charges(
             self.c, self.beyond, self.period, epsilon, log_scale, error, self._height_beyond
         )
-        phases = 6.0 * turned + 8.0 * epsilon * moment + (40.0 + self._weights.shape[1] / 8.0) * total
-        slack = 1.0 + 1e-9
+        rounding, growing = self._rounding
         return Charges(
             aliases_below=below,
             aliases_above=above,
             line_tail=self._tail,
-            rounding=self.step / math.pi * (wrong + U * phases) * slack,
-            outputs=self._missing * math.exp(min(error - log_scale, 700.0)) * slack,
+            rounding=rounding + growing * epsilon,
+            outputs=self._missing * math.exp(min(error - log_scale, 700.0)) * (1.0 + 1e-9),
         )
 
     def scale_error(self, epsilon: float) -> float:
@@ -248,7 +253,7 @@ class Line:
 
     def value(self, epsilon: float) -> tuple[float, float]:
         """Return log delta(eps) without bounds, and its slope: where Newton's method looks."""
-        cosines, sines = kernels.line(self._weights[0], self._weights[1], self._nodes[0], epsilon)
+        cosines, sines = kernels.line(*self._integrand, epsilon)
         scale = self.step / math.pi
         finite, fall = scale * cosines, scale * (self.c * cosines - sines)
         log_scale = self.log_scale(epsilon)
@@ -263,16 +268,16 @@ class Line:
     def bounds(self, epsilon: float) -> tuple[float, float]:
         """Return certified bounds on log delta(eps)."""
         charges = self.charges(epsilon)
-        cosines, _ = kernels.line(self._weights[0], self._weights[1], self._nodes[0], epsilon)
+        cosines, _ = kernels.line(*self._integrand, epsilon)
         total = self.step / math.pi * cosines
         log_scale, error = self.log_scale(epsilon), self.scale_error(epsilon) + 16.0 * U
         at_infinity = self.infinity * math.exp(min(-log_scale, 700.0))
         low = total - charges.down + at_infinity * (1.0 - 1e-12)
         high = total + charges.up + at_infinity * (1.0 + 1e-12)
-        least = math.log(low) + log_scale - error - 4.0 * U * abs(log_scale) if low > 0.0 else -math.inf
-        most = math.log(high) + log_scale + error + 4.0 * U * abs(log_scale) if high > 0.0 else -math.inf
-        left = self.infinity + self._missing
-        if log_scale < -650.0 and left > 0.0:
+        error += 4.0 * U * abs(log_scale)
+        least = math.log(low) + log_scale - error if low > 0.0 else -math.inf
+        most = math.log(high) + log_scale + error if high > 0.0 else -math.inf
+        if log_scale < -650.0 and (left := self.infinity + self._missing) > 0.0:
             # Far beyond the finite losses the scale underflows, and what is at infinity is all there is.
             least = max(least, math.log(self.infinity) - 1e-11) if self.infinity > 0.0 else least
             most = float(np.logaddexp(most, math.log(left) + 1e-11))

@@ -11,8 +11,7 @@ sum. It is kept as an integer, in units of 2^-256 and rounded up draw by draw, s
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from medcrypt.dp import noise
 from medcrypt.dp.events import _natural, _real
@@ -20,6 +19,7 @@ from medcrypt.dp.events import _natural, _real
 __all__ = ["Draws"]
 
 _LOG_UNITS = 256
+_ONE = 1 << _LOG_UNITS
 _DIGITS = 1000  # of a sum that is read
 _SHARE = 2.0**-44  # of delta, set aside for the charge at first
 _UP, _DOWN = 1.0 + 2.0**-50, 1.0 - 2.0**-50
@@ -27,8 +27,7 @@ _UP, _DOWN = 1.0 + 2.0**-50, 1.0 - 2.0**-50
 _Curve = Callable[[float], tuple[float, float]]
 
 
-@dataclass(frozen=True, slots=True)
-class Draws:
+class Draws(NamedTuple):
     """How many integers were drawn, and what their distances from their laws add up to.
 
     Attributes
@@ -59,7 +58,7 @@ class Draws:
     @property
     def distance(self) -> float:
         """The sum of the distances, from above."""
-        capped = min(self.units, 1 << _LOG_UNITS)
+        capped = min(self.units, _ONE)
         return math.ldexp(float(capped), -_LOG_UNITS) * (_UP if capped else 0.0)
 
     def charge(self, epsilon: float) -> float:

@@ -6,6 +6,7 @@ Nothing here enters a bound. A survey that is wrong costs time or width, never c
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,19 +83,31 @@ class Survey:
         """Return where Chernoff's bound on epsilon at exp(log_delta) is least."""
         return self._search(lambda c, k, slope, _: c * slope - k + np.log1p(c) + log_delta).c
 
+    @cached_property
+    def _powers(self) -> _Reals:
+        """1, the losses and their squares, for every mechanism and point."""
+        return np.stack([np.ones_like(self.losses), self.losses, self.losses * self.losses], axis=2)
+
+    @cached_property
+    def _masses(self) -> _Reals:
+        """Masses of every mechanism, as columns."""
+        return np.exp(self.log_masses)[:, :, None]
+
     def _tilted(self, c: _Reals) -> tuple[_Reals, _Reals, _Reals]:
         """Return the tables' part of the moments."""
-        alpha = c[:, None, None] * self.losses
-        top = np.maximum(np.max(alpha + self.log_masses, axis=2), 0.0)[:, :, None]
+        alpha = c[:, None] * self.losses[:, None, :]
+        weight = alpha + self.log_masses[:, None, :]
+        top = np.max(weight, axis=2, keepdims=True)
         top = np.where(top > 200.0, top, 0.0)
         with np.errstate(under="ignore", over="ignore", invalid="ignore", divide="ignore"):
-            weight = np.exp(alpha + self.log_masses - top)
-            mass = np.sum(weight, axis=2)
-            small = np.log1p(np.sum(np.exp(self.log_masses) * np.expm1(np.minimum(alpha, 700.0)), axis=2))
-            value = np.where(top[:, :, 0] > 0.0, top[:, :, 0] + np.log(mass), small)
-            mean = np.sum(weight * self.losses, axis=2) / mass
-            square = np.sum(weight * self.losses * self.losses, axis=2) / mass - mean * mean
-        return value @ self.counts, mean @ self.counts, np.maximum(square, 0.0) @ self.counts
+            np.exp(np.subtract(weight, top, out=weight), out=weight)
+            np.expm1(np.minimum(alpha, 700.0, out=alpha), out=alpha)
+            mass, mean, square = np.moveaxis(weight @ self._powers, 2, 0)
+            small, top = np.log1p((alpha @ self._masses)[:, :, 0]), top[:, :, 0]
+            value = np.where(top > 0.0, top + np.log(mass), small)
+            mean, square = mean / mass, square / mass
+            bend = np.maximum(square - mean * mean, 0.0)
+        return self.counts @ value, self.counts @ mean, self.counts @ bend
 
     @np.errstate(all="ignore")
     def _search(self, rising: _Rising) -> Saddle:
@@ -106,7 +119,7 @@ class Survey:
         for look, points in enumerate((_SCAN, _REFINED, *[5] * _LOOKS)):
             if look > 2 and reached > -1.0:
                 break
-            c = np.geomspace(low, high, points)
+            c = low * np.exp(math.log(high / low) * np.arange(points) / (points - 1.0))
             k, slope, bend = self.moments(c)
             with np.errstate(invalid="ignore", over="ignore"):
                 height = rising(c, k, slope, bend)
