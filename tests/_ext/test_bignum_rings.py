@@ -97,6 +97,21 @@ def test_halves_leave_as_the_digits_to_base_n(bignum_kernel, data):
     assert integers(high, batch.n_width) == [x // batch.n for x in values]
 
 
+@given(data=st.data(), bits=st.sampled_from([2, 52, 63, 64, 65, 512, 1536]), count=st.integers(1, 9))
+def test_halves_join_to_the_number_that_they_are_the_digits_of(bignum_kernel, data, bits, count):
+    """Each with the modulus of its lane; halves may be longer than the modulus, if they are no longer in bits."""
+    lanes, width = bignum.lanes(bignum_kernel), bits // 8 + 2
+    moduli = [data.draw(st.integers(1 << bits - 1, (1 << bits) - 1)) | 1 for _ in range(lanes)]
+    ring = bignum.Ring(b"".join(n.to_bytes(width, "big") for n in moduli), lanes, bignum_kernel)
+    half = st.sampled_from([0, 1, (1 << bits) - 1]) | st.integers(0, (1 << bits) - 1)
+    lows, highs = (data.draw(st.lists(half, min_size=count, max_size=count)) for _ in range(2))
+    low, high = (b"".join(x.to_bytes(width, "big") for x in halves) for halves in (lows, highs))
+    out = bytearray(count * 2 * width)
+    ring.join(low, high, width, 2 * width, out)
+    expected = [a + b * moduli[i % lanes] for i, (a, b) in enumerate(zip(lows, highs, strict=True))]
+    assert integers(out, 2 * width) == expected
+
+
 @given(data=st.data())
 def test_products_are_products(bignum_kernel, data):
     batch, xs = data.draw(batches(bignum_kernel))
@@ -367,6 +382,9 @@ def test_memory_of_the_wrong_size_is_refused(bignum_kernel):
         lambda: ring.leave(long, 2, bytearray(6)),
         lambda: ring.leave(words, 1, bytearray(3)),
         lambda: ring.leave_low(long, 1, bytearray(3)),
+        lambda: ring.join(bytes(2), bytes(3), 1, 2, bytearray(4)),
+        lambda: ring.join(bytes(2), bytes(2), 1, 2, bytearray(3)),
+        lambda: ring.join(bytes(2), bytes(2), 1, 1, bytearray(2)),
         lambda: ring.multiply(words, long, out),
         lambda: ring.multiply(words, words, long),
         lambda: ring.multiply(words[:, :-1].copy(), words, out),
@@ -436,6 +454,10 @@ def test_values_a_bit_longer_than_n_are_taken_and_longer_ones_refused(bignum_ker
     for longer in (greatest + 1, 256**width - 1):
         with pytest.raises(ValueError, match="longer than"):
             batch.ring.conceal(batch.words, longer.to_bytes(width, "big"), width, out)
+        with pytest.raises(ValueError, match="longer than"):
+            batch.ring.join(
+                longer.to_bytes(width, "big"), bytes(width), width, 2 * width, bytearray(2 * width)
+            )
         with pytest.raises(ValueError, match="longer than"):
             batch.ring.single_powers(longer.to_bytes(width, "big"), width, b"\3", powers)
 

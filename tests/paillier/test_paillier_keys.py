@@ -141,9 +141,9 @@ def test_n_squared_minus_one_is_a_unit_and_decrypts_like_the_textbook(private):
     assert private.raw_decrypt(c) == twin.decrypt(twin.Key(private.p, private.q), c)
 
 
-def test_decryption_raises_a_blinded_ciphertext_to_the_secret_power(private, monkeypatch):
+def test_decryption_of_many_raises_blinded_ciphertexts_to_the_secret_power(private, monkeypatch):
     """Whoever chooses a ciphertext must not choose the base of the secret power."""
-    c, seen = private.public.raw_encrypt(9), []
+    encrypted, seen = private.public.encrypt([1.0] * 30, Packing()), []
     decrypt = SplitGroup.decrypt
 
     def spy(group, ciphertexts):
@@ -151,8 +151,11 @@ def test_decryption_raises_a_blinded_ciphertext_to_the_secret_power(private, mon
         return decrypt(group, ciphertexts)
 
     monkeypatch.setattr(SplitGroup, "decrypt", spy)
-    assert [private.raw_decrypt(c) for _ in range(3)] == [9, 9, 9]
-    assert len({c, *seen}) == 4
+    count = len(encrypted.ciphertexts)
+    assert count > 1
+    for _ in range(3):
+        private.decrypt(encrypted)
+    assert len({*encrypted.ciphertexts, *seen}) == 4 * count
 
 
 # Modes and trust

@@ -50,7 +50,7 @@ class Layout:
 
 PORTABLE = Layout(lanes=1, digit_bits=64, block=1)
 FMA = Layout(lanes=4, digit_bits=52, block=5)
-NARROW = Layout(lanes=2, digit_bits=52, block=4)
+NARROW = Layout(lanes=2, digit_bits=52, block=2)
 IFMA = Layout(lanes=8, digit_bits=52, block=10)
 
 

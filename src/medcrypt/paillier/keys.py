@@ -2,7 +2,8 @@
 
 Powers are computed by constant-time kernels (see `arithmetic`); Python integers, which are not constant time,
 carry the primes where a key is made, read and set up.
-Decryption multiplies each ciphertext by a fresh encryption of zero first, so that nobody who chooses a
+Decryption multiplies each ciphertext by a secret encryption of zero first (a fresh one, or for single ciphertexts the
+square of the last one: see `single_decryption`), so that nobody who chooses a
 ciphertext chooses the base of the secret power.
 """
 
@@ -31,6 +32,7 @@ from medcrypt.paillier.primes import random_blum_prime
 from medcrypt.paillier.proofs import RingPedersen, blum, factors
 from medcrypt.paillier.proofs.residues import jacobi
 from medcrypt.paillier.safe_primes import random_safe_prime
+from medcrypt.paillier.single_decryption import SingleDecryption
 from medcrypt.paillier.soundness import (
     MAX_BITS,
     check_modulus,
@@ -838,6 +840,11 @@ class PrivateKey(EncryptionKey):
             else group.fixed_base(self._public.h, self._public.exponent_bits)
         )
 
+    @cached_property
+    def _single(self) -> SingleDecryption:
+        """Decryption of single ciphertexts."""
+        return SingleDecryption(self._p, self._q)
+
     def _nth_powers(self, units: list[int]) -> Residues:
         group = self._group.for_one if len(units) == 1 else self._group
         return group.nth_powers(units)
@@ -849,9 +856,9 @@ class PrivateKey(EncryptionKey):
 
     def _decrypt(self, ciphertexts: list[int] | Residues) -> list[int]:
         """Check, blind and decrypt; a block at a time, which bounds the memory of what lies in between."""
-        group, split = self._public.group, self._group
         if len(ciphertexts) == 1:
-            group, split = group.for_one, split.for_one
+            return [self._single.decrypt(ciphertexts[0], lambda: self.masks(1))]
+        group, split = self._public.group, self._group
         plaintexts: list[int] = []
         for start in range(0, len(ciphertexts), _BLOCK):
             block = ciphertexts[start : start + _BLOCK]

@@ -117,6 +117,11 @@ int bn_leave(const bn_ring *ring, uint8_t *values, size_t width, const uint64_t 
 /* The pair itself: a below n to `low` (if not NULL) and b below n to `high`, big-endian. */
 int bn_leave_pair(const bn_ring *ring, uint8_t *low, uint8_t *high, size_t width, const uint64_t *pairs, size_t count);
 
+/* a + b n for `count` big-endian a and b of `width` bytes, no longer than n; value i with the modulus of lane i modulo
+ * the lanes. `value_width` is enough for n^2. */
+int bn_join(const bn_ring *ring, uint8_t *values, size_t value_width, const uint8_t *low, const uint8_t *high,
+            size_t width, size_t count);
+
 /* ---- operations on groups of pairs ------------------------------------------------------------------- */
 
 int bn_multiply(const bn_ring *ring, uint64_t *z, const uint64_t *x, const uint64_t *y, size_t groups);

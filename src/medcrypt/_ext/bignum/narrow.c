@@ -1,15 +1,22 @@
 /*
- * The AVX-512 IFMA kernel for few values: two of them, one for each prime of a key holder, four digits of each in a
- * vector. It multiplies as ifma.c does, with the same digits, columns and bounds, but needs a quarter of the
- * instructions for two values that ifma.c needs for eight.
+ * The AVX-512 IFMA kernel for few values: two of them, one for each prime of a key holder. A vector holds two digits of
+ * each half of both pairs,
  *
- * The work is cut into blocks of four rows: digits x_0 to x_3, each broadcast, times all of y. Digit x_s times digit j
- * of y belongs to column s + j: the vector of columns v gets x_s times the digits of y from 4 v - s on. These lie ready
- * in four copies of y, each moved up by one digit more, and columns never move.
+ *   a_2v(p) a_2v(q) a_2v+1(p) a_2v+1(q) | b_2v(p) b_2v(q) b_2v+1(p) b_2v+1(q)
+ *
+ * so that one instruction works for a' and b' at once. It multiplies as ifma.c does, with the same digits, columns and
+ * bounds.
+ *
+ * The work is cut into blocks of two rows: digits x_0 and x_1, each broadcast, times all of y. Digit x_s times digit j of
+ * y belongs to column s + j: the vector of columns v gets x_s times the digits of y from 2 v - s on. These lie ready in
+ * two copies of y, the second moved up by a digit, and columns never move within a vector.
+ *
+ * b' takes the quotient digits of a' off, which must be known then: it is a block behind. While the columns of one block
+ * are reduced they receive the rows of the next one, which do not wait for quotient digits.
  *
  * What is left of 64-bit columns is carried at the end: after one step upwards digits are below 2^52 + 2^12, and of
  * what is still to be carried there is at most 1 a digit. A digit above 2^52 - 1 generates a carry, one equal to it
- * passes one on; as bits of an integer, an addition does both for 32 digits.
+ * passes one on; as bits of an integer, an addition does both for 16 digits.
  */
 #include "bignum.h"
 
@@ -19,7 +26,7 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 32")
 
-enum { LANES = 2, BLOCK = 4, WORDS = LANES * BLOCK, MOST = 8 };
+enum { MOST = 15, LANES = 2, BLOCK = 2, WORDS = 8, HALF = 4 /* words of a vector that belong to a' */ };
 
 typedef __m512i vector;
 
@@ -28,173 +35,51 @@ INLINE void store(uint64_t *x, size_t v, vector value) { _mm512_storeu_si512(x +
 INLINE vector low(vector sum, vector x, vector y) { return _mm512_madd52lo_epu64(sum, x, y); }
 INLINE vector high(vector sum, vector x, vector y) { return _mm512_madd52hi_epu64(sum, x, y); }
 INLINE vector add(vector x, vector y) { return _mm512_add_epi64(x, y); }
+INLINE vector zeros(void) { return _mm512_setzero_si512(); }
 INLINE vector digit_mask(void) { return _mm512_set1_epi64((1LL << 52) - 1); }
 
-/* Digit i of both values, four times. */
-INLINE vector broadcast(const uint64_t *x, size_t i) {
-    return _mm512_broadcast_i64x2(_mm_loadu_si128((const __m128i *)(x + i * LANES)));
+/* Two digits of both values. */
+INLINE __m256i digits_at(const uint64_t *x, size_t v) { return _mm256_loadu_si256((const __m256i *)(x + v * HALF)); }
+INLINE vector joined(__m256i a, __m256i b) { return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1); }
+
+/* The lower or upper digit of each half, twice. */
+INLINE vector lower(vector x) { return _mm512_permutex_epi64(x, 0x44); }
+INLINE vector upper(vector x) { return _mm512_permutex_epi64(x, 0xee); }
+
+/* Each half moved up by one digit, the lowest coming from the vector before. */
+INLINE vector one_up(vector digits, vector before) {
+    return _mm512_permutex2var_epi64(digits, _mm512_set_epi64(5, 4, 15, 14, 1, 0, 11, 10), before);
 }
 
-/* Vector v of y moved up by s digits, out of what `copies` made; s = 4 is the vector before. */
-INLINE vector shifted(const uint64_t *y, size_t v, int s) {
-    return _mm512_load_si512(y + (v * BLOCK + (size_t)s) * WORDS - (s == BLOCK ? 2 * BLOCK * WORDS : 0));
-}
-
-/* Moved up by one digit, the lowest coming from the vector before. */
-INLINE vector one_up(vector digits, vector before) { return _mm512_alignr_epi64(digits, before, WORDS - LANES); }
-
-/* ---- blocks of rows ------------------------------------------------------------------------------------ */
-
-typedef struct {
-    vector digit[BLOCK]; /* broadcast */
-} rows;
-
-INLINE rows rows_of(const uint64_t *x, size_t block) {
-    rows r;
-    UNROLL for (int s = 0; s < BLOCK; s++) r.digit[s] = broadcast(x, block * BLOCK + (size_t)s);
-    return r;
-}
-
-/* sum += the part of x_0 ... x_3 times y that belongs to vector v. */
-INLINE vector plus_rows(vector sum, rows x, const uint64_t *y, size_t v) {
-    vector lows = _mm512_setzero_si512(), highs = lows; /* `sum` comes last: others may wait for it */
-    UNROLL for (int s = 0; s < BLOCK; s++) lows = low(lows, x.digit[s], shifted(y, v, s));
-    UNROLL for (int s = 0; s < BLOCK; s++) highs = high(highs, x.digit[s], shifted(y, v, s + 1));
-    return add(sum, add(lows, highs));
-}
-
-/* columns += x_0 ... x_3 times y, whose vectors are counted from `from` to the one after the last. */
-INLINE void add_rows(uint64_t *columns, rows x, const uint64_t *y, size_t from, size_t vectors) {
-    for (size_t v = from; v <= vectors; v++) store(columns, v, plus_rows(load(columns, v), x, y, v));
-}
-
-/* A vector of columns on its way to four quotient digits. */
-typedef struct {
-    vector columns, carry;
-    rows q;
-} chain;
-
-/* Digit s of the quotient, which makes column s vanish but for what it carries. */
-INLINE void quotient_digit(chain *c, const int s, const uint64_t *n, vector inverse) {
-    vector sum, lows, highs;
-    c->columns = _mm512_mask_add_epi64(c->columns, (__mmask8)(3 << LANES * s), c->columns, c->carry);
-    switch (s) {
-    case 0: sum = _mm512_shuffle_i64x2(c->columns, c->columns, 0x00); break;
-    case 1: sum = _mm512_shuffle_i64x2(c->columns, c->columns, 0x55); break;
-    case 2: sum = _mm512_shuffle_i64x2(c->columns, c->columns, 0xaa); break;
-    default: sum = _mm512_shuffle_i64x2(c->columns, c->columns, 0xff); break;
-    }
-    c->q.digit[s] = low(_mm512_setzero_si512(), sum, inverse);
-    c->carry = _mm512_srli_epi64(add(sum, digit_mask()), 52);
-    lows = low(c->columns, c->q.digit[s], shifted(n, 0, s));
-    highs = high(_mm512_setzero_si512(), c->q.digit[s], shifted(n, 0, s + 1));
-    c->columns = add(lows, highs);
-}
-
-/* Four quotient digits from the lowest vector, which vanishes; its carry goes into the next one. */
-INLINE rows quotient(vector lowest, vector *next, const uint64_t *n, vector inverse) {
-    chain c = {.columns = lowest, .carry = _mm512_setzero_si512()};
-    UNROLL for (int s = 0; s < BLOCK; s++) quotient_digit(&c, s, n, inverse);
-    *next = _mm512_mask_add_epi64(*next, 3, *next, c.carry);
-    return c.q;
-}
-
-/* Two of them, step by step, since each step waits for the one before. */
-INLINE void two_quotients(rows *q, rows *r, vector *a, vector *b, const uint64_t *n, vector inverse) {
-    chain c = {.columns = a[0], .carry = _mm512_setzero_si512()}, d = {.columns = b[0], .carry = c.carry};
-    UNROLL for (int s = 0; s < BLOCK; s++) {
-        quotient_digit(&c, s, n, inverse);
-        quotient_digit(&d, s, n, inverse);
-    }
-    a[1] = _mm512_mask_add_epi64(a[1], 3, a[1], c.carry);
-    b[1] = _mm512_mask_add_epi64(b[1], 3, b[1], d.carry);
-    *q = c.q, *r = d.q;
-}
-
-/* The same where columns are in memory, and q n added to them. */
-INLINE rows reduce(uint64_t *columns, const uint64_t *n, vector inverse, size_t vectors) {
-    vector next = load(columns, 1);
-    rows q = quotient(load(columns, 0), &next, n, inverse);
-    store(columns, 1, next);
-    add_rows(columns, q, n, 1, vectors);
-    return q;
-}
-
-/* The four quotient digits as they lie in a vector. */
-INLINE vector gathered(rows q) {
-    vector lower = _mm512_mask_blend_epi64(0x0c, q.digit[0], q.digit[1]);
-    vector upper = _mm512_mask_blend_epi64(0xc0, q.digit[2], q.digit[3]);
-    return _mm512_mask_blend_epi64(0xf0, lower, upper);
-}
-
-/* ---- carries ------------------------------------------------------------------------------------------- */
-
-/* Which digits of one lane, every other bit from bit 0 on, receive a carry; `into` the lowest. The bits between them
- * are ones, which pass a carry on. */
-INLINE uint64_t carried(uint64_t generate, uint64_t pass, uint64_t *into) {
-    const uint64_t lane = UINT64_C(0x5555555555555555);
-    uint64_t sum, ones = (pass & lane) | ~lane;
-    uint64_t over = __builtin_add_overflow(ones, (generate & lane) << 1, &sum);
-    over |= __builtin_add_overflow(sum, *into, &sum);
-    *into = over;
-    return (sum ^ ones) & lane;
-}
-
-/* z = the columns as digits, less 1 if `less_one`; the value is known to fit. */
-INLINE void normalise(uint64_t *z, const uint64_t *columns, size_t vectors, int less_one) {
-    /* Less 1 is plus R - 1, all ones, without the carry out of the highest digit. */
-    vector before = _mm512_setzero_si512(), ones = less_one ? digit_mask() : before;
-    uint64_t into[LANES] = {0, 0};
-    for (size_t from = 0; from < vectors; from += WORDS) {
-        size_t here = vectors - from < WORDS ? vectors - from : WORDS;
-        uint64_t generate = 0, pass = 0;
-        for (size_t v = 0; v < here; v++) {
-            vector sum = add(load(columns, from + v), ones), up = _mm512_srli_epi64(sum, 52);
-            sum = add(_mm512_and_si512(sum, digit_mask()), one_up(up, before));
-            before = up;
-            generate |= (uint64_t)_mm512_cmpgt_epu64_mask(sum, digit_mask()) << WORDS * v;
-            pass |= (uint64_t)_mm512_cmpeq_epu64_mask(sum, digit_mask()) << WORDS * v;
-            store(z, from + v, sum);
-        }
-        uint64_t carries = carried(generate, pass, &into[0]) | carried(generate >> 1, pass >> 1, &into[1]) << 1;
-        for (size_t v = 0; v < here; v++) {
-            vector sum = load(z, from + v);
-            sum = _mm512_mask_add_epi64(sum, (__mmask8)(carries >> WORDS * v), sum, _mm512_set1_epi64(1));
-            store(z, from + v, _mm512_and_si512(sum, digit_mask()));
-        }
-    }
-}
-
-/* ---- products ------------------------------------------------------------------------------------------ */
+/* ---- operands ------------------------------------------------------------------------------------------ */
 
 /* Where the parts of a ring's scratch memory lie. */
 typedef struct {
-    size_t vectors;           /* of a number */
-    uint64_t *first, *second; /* columns of a' and b' */
-    uint64_t *n, *a, *b; /* copies */
-    uint64_t *twice;
+    size_t vectors;    /* of a pair */
+    uint64_t *columns; /* one vector more */
+    uint64_t *n, *y, *z; /* copies, for the modulus and two factors */
+    uint64_t *rows, *others; /* the other factors, two vectors more */
     vector inverse;
 } parts;
 
 INLINE parts parts_of(const bn_ring *ring, uint64_t *scratch) {
-    size_t vectors = ring->digits / BLOCK, copied = (vectors + 2) * BLOCK * WORDS, columns = (2 * vectors + 1) * WORDS;
-    parts p = {.vectors = vectors, .first = scratch, .second = scratch + columns, .twice = scratch + 2 * columns};
-    p.n = p.twice + (vectors + BLOCK) * WORDS;
-    p.a = p.n + copied, p.b = p.a + copied;
-    p.inverse = broadcast(ring->inverse, 0);
+    size_t vectors = ring->digits / BLOCK, copied = (2 * vectors + 4) * WORDS, rows = (vectors + 2) * WORDS;
+    parts p = {.vectors = vectors, .columns = scratch, .rows = scratch + rows, .others = scratch + 2 * rows};
+    p.n = p.others + rows + 2 * WORDS;
+    p.y = p.n + copied, p.z = p.y + copied;
+    p.inverse = _mm512_broadcast_i64x2(_mm_loadu_si128((const __m128i *)ring->inverse));
     return p;
 }
 
-/* For every vector of x, and one more, the four that begin 0 to 3 digits earlier; and zeros as what lies before. */
+/* For every vector, and one more, the digits of x in both halves, and those from one digit earlier on; before them there
+ * are zeros. */
 INLINE void copy(uint64_t *copies, const uint64_t *x, size_t vectors) {
-    vector before = _mm512_setzero_si512();
-    store(copies - BLOCK * WORDS, 0, before);
-    for (size_t v = 0; v <= vectors; v++, copies += BLOCK * WORDS) {
-        vector digits = v < vectors ? load(x, v) : _mm512_setzero_si512();
-        store(copies, 0, digits);
-        store(copies, 1, _mm512_alignr_epi64(digits, before, WORDS - LANES));
-        store(copies, 2, _mm512_alignr_epi64(digits, before, WORDS - 2 * LANES));
-        store(copies, 3, _mm512_alignr_epi64(digits, before, WORDS - 3 * LANES));
+    vector before = zeros();
+    store(copies - 2 * WORDS, 0, before);
+    for (size_t v = 0; v <= vectors; v++) {
+        vector digits = v < vectors ? _mm512_broadcast_i64x4(digits_at(x, v)) : zeros();
+        store(copies, 2 * v, digits);
+        store(copies, 2 * v + 1, one_up(digits, before));
         before = digits;
     }
 }
@@ -204,111 +89,253 @@ INLINE void copy_modulus(const bn_ring *ring, parts p) {
     if (p.n[0] == 0) copy(p.n, ring->n, p.vectors);
 }
 
-INLINE void clear(uint64_t *columns, size_t vectors) { memset(columns, 0, (2 * vectors + 1) * WORDS * sizeof *columns); }
+/* Rows of a' and, a block later, of b'. NULL stands for zeros. */
+INLINE void lay_rows(uint64_t *rows, const uint64_t *a, const uint64_t *b, size_t vectors) {
+    const __m256i none = _mm256_setzero_si256();
+    for (size_t v = 0; v <= vectors; v++)
+        store(rows, v, joined(a != NULL && v < vectors ? digits_at(a, v) : none,
+                              b != NULL && v > 0 ? digits_at(b, v - 1) : none));
+}
 
-/* first = x y / R for y = a, second = (x v + u a - q) / R for v = b, as upper columns; u may be NULL. */
-INLINE void both_halves(parts p, const uint64_t *x, const uint64_t *x_of_b, const uint64_t *u) {
-    size_t vectors = p.vectors;
-    clear(p.first, vectors);
-    clear(p.second, vectors);
-    store(p.second, 0, _mm512_maskz_set1_epi64(3, 1));
-    for (size_t t = 0; t < vectors; t++) {
-        uint64_t *first = p.first + t * WORDS, *second = p.second + t * WORDS;
-        add_rows(first, rows_of(x, t), p.a, 0, vectors);
-        rows q = reduce(first, p.n, p.inverse, vectors);
-        add_rows(second, rows_of(x_of_b, t), p.b, 0, vectors);
-        if (u != NULL) add_rows(second, rows_of(u, t), p.a, 0, vectors);
-        store(second, 0, add(load(second, 0), _mm512_xor_si512(gathered(q), digit_mask())));
-        reduce(second, p.n, p.inverse, vectors);
+/* The same for a and 2 b, which is below 8 n < R. */
+INLINE void lay_rows_of_square(uint64_t *rows, const uint64_t *a, const uint64_t *b, size_t vectors) {
+    const __m256i none = _mm256_setzero_si256(), mask = _mm512_castsi512_si256(digit_mask());
+    __m256i before = none, twice = none;
+    for (size_t v = 0; v <= vectors; v++) {
+        store(rows, v, joined(v < vectors ? digits_at(a, v) : none, twice));
+        if (v == vectors) break;
+        __m256i digits = digits_at(b, v), tops = _mm256_srli_epi64(digits, 51);
+        twice = _mm256_or_si256(_mm256_and_si256(_mm256_add_epi64(digits, digits), mask),
+                                _mm256_permute2x128_si256(before, tops, 0x21));
+        before = tops;
     }
 }
 
-/* columns += digits times y from vector `from` on. */
-INLINE void add_in_registers(vector *columns, rows digits, const uint64_t *y, const size_t from, const size_t vectors) {
-    UNROLL for (size_t v = from; v <= vectors; v++) columns[v] = plus_rows(columns[v], digits, y, v);
+/* ---- blocks of rows ------------------------------------------------------------------------------------ */
+
+/* Two rows, broadcast. */
+typedef struct {
+    vector first, second;
+} digits;
+
+INLINE digits row(const uint64_t *rows, size_t t) {
+    vector x = load(rows, t);
+    return (digits){lower(x), upper(x)};
 }
 
-/* columns += q n for a quotient whose lowest vector vanished; the next vector becomes the lowest. */
-INLINE void reduce_in_registers(vector *columns, rows q, const uint64_t *n, const size_t vectors) {
-    add_in_registers(columns, q, n, 1, vectors);
-    UNROLL for (size_t v = 0; v < vectors; v++) columns[v] = columns[v + 1];
-    columns[vectors] = _mm512_setzero_si512();
+/* What belongs to a vector of columns: digits of y, and those one and two digits before. */
+typedef struct {
+    vector same, one, two;
+} window;
+
+/* The windows of vector v and the one after it. */
+INLINE window first_window(const uint64_t *copies, size_t v) {
+    return (window){load(copies, 2 * v), load(copies, 2 * v + 1), load(copies, 2 * v - 2)};
+}
+INLINE window after(window w, const uint64_t *copies, size_t v) {
+    return (window){load(copies, 2 * v), load(copies, 2 * v + 1), w.same};
 }
 
-/* The same with the columns in registers, for a number of vectors that the compiler knows. The second half is a block
- * behind the first: two chains of quotient digits are under way at a time. */
-INLINE void halves_in_registers(parts p, const uint64_t *x, const uint64_t *x_of_b, const uint64_t *u,
-                                const size_t vectors) {
-    vector a[MOST + 1], b[MOST + 1];
-    UNROLL for (size_t v = 0; v <= vectors; v++) a[v] = b[v] = _mm512_setzero_si512();
-    b[0] = _mm512_maskz_set1_epi64(3, 1);
-    add_in_registers(a, rows_of(x, 0), p.a, 0, vectors);
-    rows q = quotient(a[0], &a[1], p.n, p.inverse), r;
+/* sum += the part of x_0, x_1 times y that belongs to a window. */
+INLINE vector plus(vector sum, digits x, window y) {
+    sum = low(sum, x.first, y.same);
+    sum = low(sum, x.second, y.one);
+    sum = high(sum, x.first, y.one);
+    return high(sum, x.second, y.two);
+}
+
+/* Two quotient digits of each half from the lowest columns, which vanish; `carry` belongs to the next vector. */
+INLINE digits quotient(vector lowest, vector *carry, const uint64_t *n, vector inverse) {
+    digits q;
+    vector sum = lower(lowest);
+    q.first = low(zeros(), sum, inverse);
+    vector over = _mm512_srli_epi64(add(sum, digit_mask()), 52);
+    lowest = _mm512_mask_add_epi64(lowest, 0xcc, lowest, over);
+    lowest = add(low(lowest, q.first, load(n, 0)), high(zeros(), q.first, load(n, 1)));
+    sum = upper(lowest);
+    q.second = low(zeros(), sum, inverse);
+    *carry = _mm512_maskz_srli_epi64(0x33, add(sum, digit_mask()), 52);
+    return q;
+}
+
+/* The quotient digits of a', complemented, as what b' receives. */
+INLINE vector complement(digits q) {
+    vector both = _mm512_mask_blend_epi64(0x0c, q.first, q.second);
+    return _mm512_maskz_shuffle_i64x2(0xf0, _mm512_xor_si512(both, digit_mask()), _mm512_xor_si512(both, digit_mask()), 0x44);
+}
+
+/* columns += the rows x times y, from vector 0 on. */
+INLINE void add_row(uint64_t *columns, digits x, const uint64_t *y, const size_t vectors) {
+    window w = first_window(y, 0);
+    for (size_t v = 0; v <= vectors; v++) {
+        if (v > 0) w = after(w, y, v);
+        store(columns, v, plus(load(columns, v), x, w));
+    }
+}
+
+/* columns = x y / R for the rows x and y, plus others z / R if there are others; b' is a block behind and 1 too large. */
+INLINE void multiply_in_memory(parts p, const uint64_t *others, const size_t vectors) {
+    uint64_t *columns = p.columns;
+    memset(columns, 0, (vectors + 2) * WORDS * sizeof *columns);
+    add_row(columns, row(p.rows, 0), p.y, vectors);
+    vector lowest = load(columns, 0), next = _mm512_maskz_set1_epi64(0x30, 1), carry;
     for (size_t t = 0; t < vectors; t++) {
-        add_in_registers(b, rows_of(x_of_b, t), p.b, 0, vectors);
-        if (u != NULL) add_in_registers(b, rows_of(u, t), p.a, 0, vectors);
-        b[0] = add(b[0], _mm512_xor_si512(gathered(q), digit_mask()));
-        reduce_in_registers(a, q, p.n, vectors);
-        if (t + 1 < vectors) {
-            add_in_registers(a, rows_of(x, t + 1), p.a, 0, vectors);
-            two_quotients(&q, &r, a, b, p.n, p.inverse);
-        } else {
-            r = quotient(b[0], &b[1], p.n, p.inverse);
+        digits q = quotient(lowest, &carry, p.n, p.inverse), x = row(p.rows, t + 1), o = x;
+        if (others != NULL) o = row(others, t + 1);
+        window y = first_window(p.y, 0), z = first_window(p.z, 0), n = first_window(p.n, 1);
+        lowest = plus(load(columns, 1), x, y);
+        if (others != NULL) lowest = plus(lowest, o, z);
+        lowest = plus(add(lowest, add(carry, add(complement(q), next))), q, n);
+        next = zeros();
+        for (size_t v = 2; v <= vectors; v++) {
+            vector sum = load(columns, v);
+            n = after(n, p.n, v);
+            y = after(y, p.y, v - 1);
+            sum = plus(plus(sum, x, y), q, n);
+            if (others != NULL) {
+                z = after(z, p.z, v - 1);
+                sum = plus(sum, o, z);
+            }
+            store(columns, v - 1, sum);
         }
-        reduce_in_registers(b, r, p.n, vectors);
+        y = after(y, p.y, vectors);
+        vector sum = plus(zeros(), x, y);
+        if (others != NULL) sum = plus(sum, o, after(z, p.z, vectors));
+        store(columns, vectors, sum);
     }
-    UNROLL for (size_t v = 0; v < vectors; v++) {
-        store(p.first, vectors + v, a[v]);
-        store(p.second, vectors + v, b[v]);
+    /* A block more for b'; a' is where it belongs. */
+    vector a = lowest;
+    digits q = quotient(_mm512_maskz_mov_epi64(0xf0, lowest), &carry, p.n, p.inverse);
+    window n = first_window(p.n, 0);
+    for (size_t v = 1; v <= vectors; v++) {
+        n = after(n, p.n, v);
+        vector here = load(columns, v), sum = plus(v == 1 ? add(here, carry) : here, q, n);
+        store(columns, v - 1, _mm512_mask_blend_epi64(0xf0, a, sum));
+        a = here;
     }
 }
 
-/* The primes of keys of 2048 and 3072 bits have 5 and 8 vectors of digits. */
-INLINE void halves(parts p, const uint64_t *x, const uint64_t *x_of_b, const uint64_t *u) {
-    if (p.vectors == 5) halves_in_registers(p, x, x_of_b, u, 5);
-    else if (p.vectors == MOST) halves_in_registers(p, x, x_of_b, u, MOST);
-    else both_halves(p, x, x_of_b, u);
+/* The same with the columns in registers, for a number of vectors that the compiler knows. The quotient of the next
+ * block is under way while the other columns of this one are reduced. */
+INLINE void multiply_in_registers(parts p, const uint64_t *others, const size_t vectors) {
+    vector c[MOST + 1], next = _mm512_maskz_set1_epi64(0x30, 1), carry;
+    digits x = row(p.rows, 0), o = x;
+    window y = first_window(p.y, 0), z = first_window(p.z, 0), n;
+    UNROLL for (size_t v = 0; v <= vectors; v++) {
+        if (v > 0) y = after(y, p.y, v);
+        c[v] = plus(zeros(), x, y);
+    }
+    digits q = quotient(c[0], &carry, p.n, p.inverse);
+    _Pragma("GCC unroll 3") for (size_t t = 0; t < vectors; t++) {
+        x = row(p.rows, t + 1);
+        if (others != NULL) o = row(others, t + 1);
+        y = first_window(p.y, 0), z = first_window(p.z, 0), n = first_window(p.n, 1);
+        c[0] = plus(c[1], x, y);
+        if (others != NULL) c[0] = plus(c[0], o, z);
+        c[0] = add(plus(c[0], q, n), add(carry, add(complement(q), next)));
+        next = zeros();
+        digits following = quotient(t + 1 < vectors ? c[0] : _mm512_maskz_mov_epi64(0xf0, c[0]), &carry, p.n, p.inverse);
+        UNROLL for (size_t v = 2; v <= vectors; v++) {
+            n = after(n, p.n, v), y = after(y, p.y, v - 1), z = after(z, p.z, v - 1);
+            c[v - 1] = plus(c[v], x, y);
+            if (others != NULL) c[v - 1] = plus(c[v - 1], o, z);
+            c[v - 1] = plus(c[v - 1], q, n);
+        }
+        c[vectors] = plus(zeros(), x, after(y, p.y, vectors));
+        if (others != NULL) c[vectors] = plus(c[vectors], o, after(z, p.z, vectors));
+        q = following;
+    }
+    n = first_window(p.n, 0);
+    vector a = c[0];
+    UNROLL for (size_t v = 1; v <= vectors; v++) {
+        n = after(n, p.n, v);
+        store(p.columns, v - 1, _mm512_mask_blend_epi64(0xf0, a, plus(v == 1 ? add(c[1], carry) : c[v], q, n)));
+        a = c[v];
+    }
 }
+
+/* The primes of keys of 2048 and 3072 bits have 10 and 15 vectors of digits. */
+INLINE void multiply_and_reduce(parts p, const uint64_t *others) {
+    if (p.vectors == 10) multiply_in_registers(p, others, 10);
+    else if (p.vectors == MOST) multiply_in_registers(p, others, MOST);
+    else multiply_in_memory(p, others, p.vectors);
+}
+
+/* ---- carries ------------------------------------------------------------------------------------------- */
+
+/* Which digits of one number, bits 0 and 2 of every byte, receive a carry; `into` the lowest. The bits between them are
+ * ones, which pass a carry on. */
+INLINE uint64_t carried(uint64_t generate, uint64_t pass, uint64_t *into) {
+    const uint64_t number = UINT64_C(0x0505050505050505);
+    uint64_t sum, ones = (pass & number) | ~number;
+    uint64_t over = __builtin_add_overflow(ones, (generate & number) << 1, &sum);
+    over |= __builtin_add_overflow(sum, *into, &sum);
+    *into = over;
+    return (sum ^ ones) & number;
+}
+
+/* The halves of z = the columns as digits, less 1 for b'; the values are known to fit. */
+INLINE void normalise(uint64_t *z, uint64_t *columns, size_t vectors, const int both) {
+    /* Less 1 is plus R - 1, all ones, without the carry out of the highest digit. */
+    const vector ones = _mm512_maskz_mov_epi64(0xf0, digit_mask());
+    vector before = zeros();
+    uint64_t into[4] = {0, 0, 0, 0};
+    for (size_t from = 0; from < vectors; from += 8) {
+        size_t here = vectors - from < 8 ? vectors - from : 8;
+        uint64_t generate = 0, pass = 0, carries = 0;
+        for (size_t v = 0; v < here; v++) {
+            vector sum = add(load(columns, from + v), ones), up = _mm512_srli_epi64(sum, 52);
+            sum = add(_mm512_and_si512(sum, digit_mask()), one_up(up, before));
+            before = up;
+            generate |= (uint64_t)_mm512_cmpgt_epu64_mask(sum, digit_mask()) << WORDS * v;
+            pass |= (uint64_t)_mm512_cmpeq_epu64_mask(sum, digit_mask()) << WORDS * v;
+            store(columns, from + v, sum);
+        }
+        carries |= carried(generate, pass, &into[0]);
+        carries |= carried(generate >> 1, pass >> 1, &into[1]) << 1;
+        carries |= carried(generate >> 4, pass >> 4, &into[2]) << 4;
+        carries |= carried(generate >> 5, pass >> 5, &into[3]) << 5;
+        for (size_t v = 0; v < here; v++) {
+            vector sum = load(columns, from + v);
+            sum = _mm512_mask_add_epi64(sum, (__mmask8)(carries >> WORDS * v), sum, _mm512_set1_epi64(1));
+            sum = _mm512_and_si512(sum, digit_mask());
+            _mm256_storeu_si256((__m256i *)(z + (from + v) * HALF), _mm512_castsi512_si256(sum));
+            if (both) _mm256_storeu_si256((__m256i *)(z + (vectors + from + v) * HALF), _mm512_extracti64x4_epi64(sum, 1));
+        }
+    }
+}
+
+/* ---- products ------------------------------------------------------------------------------------------ */
 
 static void multiply_pairs(const bn_ring *ring, uint64_t *z, const uint64_t *x, const uint64_t *y, uint64_t *scratch) {
     parts p = parts_of(ring, scratch);
-    size_t half = p.vectors * WORDS;
+    size_t half = p.vectors * HALF;
     copy_modulus(ring, p);
-    copy(p.a, y, p.vectors);
-    copy(p.b, y + half, p.vectors);
-    halves(p, x, x, x + half);
-    normalise(z, p.first + half, p.vectors, 0);
-    normalise(z + half, p.second + half, p.vectors, 1);
+    copy(p.y, y, p.vectors);
+    copy(p.z, y + half, p.vectors);
+    lay_rows(p.rows, x, x + half, p.vectors);
+    lay_rows(p.others, NULL, x, p.vectors);
+    multiply_and_reduce(p, p.others);
+    normalise(z, p.columns, p.vectors, 1);
 }
 
 static void square_pair(const bn_ring *ring, uint64_t *z, const uint64_t *x, uint64_t *scratch) {
     parts p = parts_of(ring, scratch);
-    size_t half = p.vectors * WORDS;
-    vector before = _mm512_setzero_si512();
     copy_modulus(ring, p);
-    copy(p.a, x, p.vectors);
-    copy(p.b, x + half, p.vectors);
-    for (size_t v = 0; v < p.vectors; v++) { /* 2 a < 8 n < R */
-        vector digits = load(x, v), tops = _mm512_srli_epi64(digits, 51);
-        store(p.twice, v, _mm512_or_si512(_mm512_and_si512(add(digits, digits), digit_mask()), one_up(tops, before)));
-        before = tops;
-    }
-    halves(p, x, p.twice, NULL);
-    normalise(z, p.first + half, p.vectors, 0);
-    normalise(z + half, p.second + half, p.vectors, 1);
+    copy(p.y, x, p.vectors);
+    lay_rows_of_square(p.rows, x, x + p.vectors * HALF, p.vectors);
+    multiply_and_reduce(p, NULL);
+    normalise(z, p.columns, p.vectors, 1);
 }
 
+/* The first halves alone: the second ones are computed with b = 0 and left. */
 static void multiply_single(const bn_ring *ring, uint64_t *z, const uint64_t *x, const uint64_t *y, uint64_t *scratch) {
     parts p = parts_of(ring, scratch);
     copy_modulus(ring, p);
-    copy(p.a, y, p.vectors);
-    clear(p.first, p.vectors);
-    for (size_t t = 0; t < p.vectors; t++) {
-        uint64_t *first = p.first + t * WORDS;
-        add_rows(first, rows_of(x, t), p.a, 0, p.vectors);
-        reduce(first, p.n, p.inverse, p.vectors);
-    }
-    normalise(z, p.first + p.vectors * WORDS, p.vectors, 0);
+    copy(p.y, y, p.vectors);
+    lay_rows(p.rows, x, NULL, p.vectors);
+    multiply_and_reduce(p, NULL);
+    normalise(z, p.columns, p.vectors, 0);
 }
 
 static void square_single(const bn_ring *ring, uint64_t *z, const uint64_t *x, uint64_t *scratch) {
@@ -317,26 +344,20 @@ static void square_single(const bn_ring *ring, uint64_t *z, const uint64_t *x, u
 
 /* ---- tables -------------------------------------------------------------------------------------------- */
 
-INLINE vector mask_of(const uint64_t *index, size_t e) {
-    return _mm512_movm_epi64(_mm512_cmpeq_epi64_mask(broadcast(index, 0), _mm512_set1_epi64((long long)e)));
-}
-
-INLINE vector masked(vector found, vector entry, vector mask) {
-    return _mm512_ternarylogic_epi64(found, entry, mask, 0xf8); /* found | (entry & mask) */
-}
-
-/* Every entry is read. */
+/* Every entry is read. An entry of single residues may end with half a vector. */
 static void pick(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t digits, size_t entries) {
-    size_t vectors = digits / BLOCK;
-    memset(z, 0, digits * LANES * sizeof *z);
-    for (size_t e = 0; e < entries; e += 4) {
-        vector masks[4];
-        UNROLL for (int f = 0; f < 4; f++) masks[f] = mask_of(index, e + (size_t)f);
-        for (size_t v = 0; v < vectors; v++) {
-            vector found = load(z, v);
-            UNROLL for (int f = 0; f < 4; f++)
-                found = masked(found, load(table, (e + (size_t)f) * vectors + v), masks[f]);
-            store(z, v, found);
+    size_t words = digits * LANES;
+    vector wanted = _mm512_broadcast_i64x2(_mm_loadu_si128((const __m128i *)index));
+    for (size_t e = 0; e < entries; e += 8) {
+        __mmask8 masks[8];
+        UNROLL for (int f = 0; f < 8; f++)
+            masks[f] = _mm512_cmpeq_epi64_mask(wanted, _mm512_set1_epi64((long long)e + f));
+        for (size_t i = 0; i < words; i += WORDS) {
+            __mmask8 live = words - i < WORDS ? 0x0f : 0xff;
+            vector found = e == 0 ? zeros() : _mm512_maskz_loadu_epi64(live, z + i);
+            UNROLL for (int f = 0; f < 8; f++)
+                found = _mm512_mask_loadu_epi64(found, masks[f] & live, table + (e + (size_t)f) * words + i);
+            _mm512_mask_storeu_epi64(z + i, live, found);
         }
     }
 }

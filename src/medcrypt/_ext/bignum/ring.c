@@ -51,7 +51,7 @@ void bn_release(uint64_t *memory, size_t words) {
 }
 
 __attribute__((noinline)) void bn_burn_stack(void) {
-    uint8_t frame[4096]; /* more than any kernel's frame: their arrays are in scratch memory */
+    uint8_t frame[8192]; /* more than any kernel's frame: their arrays are in scratch memory */
     bn_wipe(frame, sizeof frame);
 }
 
@@ -148,7 +148,7 @@ static void gather(const bn_ring *ring, uint64_t *x, size_t words, const uint64_
 
 size_t bn_single_words(const bn_ring *ring) { return ring->digits * ring->kernels->lanes; }
 size_t bn_group_words(const bn_ring *ring) { return 2 * bn_single_words(ring); }
-size_t bn_scratch_words(const bn_ring *ring) { return (17 * ring->digits + 160) * ring->kernels->lanes; }
+size_t bn_scratch_words(const bn_ring *ring) { return (18 * ring->digits + 160) * ring->kernels->lanes; }
 
 /* Where each constant lies in the memory of a ring; returns how many words there are. */
 static size_t place(bn_ring *ring, uint64_t *memory) {
@@ -417,4 +417,20 @@ void bn_single_leave(const bn_ring *ring, uint8_t *values, size_t width, uint64_
         reduce_once(a, n, difference, words);
         bn_bytes_of_words(values + lane * width, width, a, words);
     }
+}
+
+int bn_join(const bn_ring *ring, uint8_t *values, size_t value_width, const uint8_t *low, const uint8_t *high,
+            size_t width, size_t count) {
+    size_t words = ring->words + 1;
+    uint64_t *a = bn_allocate(4 * words), *b = a + words, *x = b + words;
+    if (a == NULL) return 0;
+    for (size_t i = 0; i < count; i++) {
+        bn_words_of_bytes(a, words, low + i * width, width);
+        bn_words_of_bytes(b, words, high + i * width, width);
+        join(ring, x, a, b, i % ring->kernels->lanes);
+        bn_bytes_of_words(values + i * value_width, value_width, x, 2 * words);
+    }
+    bn_release(a, 4 * words);
+    bn_burn_stack();
+    return 1;
 }

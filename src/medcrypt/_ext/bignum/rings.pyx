@@ -39,6 +39,8 @@ cdef extern from "bignum.h":
         const bn_ring *ring, uint8_t *values, size_t width, const uint64_t *pairs, size_t count) nogil
     bint bn_leave_pair(const bn_ring *ring, uint8_t *low, uint8_t *high, size_t width, const uint64_t *pairs,
                        size_t count) nogil
+    bint bn_join(const bn_ring *ring, uint8_t *values, size_t value_width, const uint8_t *low,
+                 const uint8_t *high, size_t width, size_t count) nogil
     bint bn_multiply(
         const bn_ring *ring, uint64_t *z, const uint64_t *x, const uint64_t *y, size_t groups) nogil
     bint bn_combine(const bn_ring *ring, uint64_t *z, const uint64_t *x, const uint64_t *cx,
@@ -318,6 +320,24 @@ cdef class Ring:
         with nogil:
             done = bn_leave_pair(self.c_ring, NULL if high else to, to if high else NULL, width, x, count)
         return check(done)
+
+    def join(self, low, high, Py_ssize_t width, Py_ssize_t value_width, out):
+        """Write a + b n, `value_width` bytes each, for big-endian a and b of `width` bytes, no longer than n.
+
+        Value i has the modulus of lane i modulo the lanes.
+        """
+        cdef Memory a = Memory(low), b = Memory(high), dst = Memory(out, True)
+        cdef size_t count = values_in(a, width)
+        cdef bint done
+        check_size(b, a.size)
+        check_size(dst, count * value_width)
+        if <size_t>value_width * 8 < 2 * self.c_ring.bits:
+            raise ValueError("the width is too small for n^2")
+        check_fit(a, width, self.c_ring.bits)
+        check_fit(b, width, self.c_ring.bits)
+        with nogil:
+            done = bn_join(self.c_ring, dst.start, value_width, a.start, b.start, width, count)
+        check(done)
 
     def multiply(self, x, y, out):
         """Write the products of two arrays of groups; `out` may be one of them."""

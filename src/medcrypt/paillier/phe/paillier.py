@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, NoReturn
 
 from medcrypt._ext import bignum
@@ -11,6 +12,7 @@ from medcrypt.paillier.arithmetic import Group, Residues, SplitGroup, random_uni
 from medcrypt.paillier.keys import PrivateKey, PublicKey, generate_keypair
 from medcrypt.paillier.phe.encoding import EncodedNumber, as_integer, as_number, decrease, scale_factor
 from medcrypt.paillier.primes import is_probable_prime
+from medcrypt.paillier.single_decryption import SingleDecryption
 from medcrypt.paillier.soundness import MAX_BITS, check_modulus, check_primes, minimum_bits
 
 __all__ = [
@@ -489,7 +491,16 @@ class PaillierPrivateKey:
         self.p_inverse = secret_inverse(p, q)
         self.hp, self.hq = p - secret_inverse(q, p), q - self.p_inverse
         self._key = key
-        self._split = SplitGroup(p, q, bignum.kernel_for_one()) if key is None else None
+
+    @cached_property
+    def _split(self) -> SplitGroup:
+        """Arithmetic modulo p^2 and q^2, for the masks of a key from elsewhere."""
+        return SplitGroup(self.p, self.q, bignum.kernel_for_one())
+
+    @cached_property
+    def _single(self) -> SingleDecryption:
+        """Decryption with a key from elsewhere."""
+        return SingleDecryption(self.p, self.q)
 
     def __repr__(self) -> str:
         return f"<PaillierPrivateKey for {self.public_key!r}>"
@@ -599,25 +610,9 @@ class PaillierPrivateKey:
         1
         """
         c = as_integer(ciphertext, "the ciphertext")
-        if self._split is None:
-            return self._ours().raw_decrypt(c)
-        group = self.public_key._group
-        if not group.contains([c]):
-            raise InvalidCiphertextError("a ciphertext is not a unit modulo n^2")
-        # Blinded, so that nobody who chooses a ciphertext chooses the base of the secret power.
-        masks = self._split.nth_powers(random_units(self.public_key.n, 1))
-        blinded = group.multiply([c], masks)
-        masks.wipe()
-        try:
-            return self._split.decrypt(blinded)[0]
-        finally:
-            blinded.wipe()
-
-    def _ours(self) -> PrivateKey:
-        """Return the key of this library that does the work."""
-        if self._key is None:
-            raise InvalidKeyError("a key from elsewhere")
-        return self._key
+        if self._key is not None:
+            return self._key.raw_decrypt(c)
+        return self._single.decrypt(c, lambda: self._split.nth_powers(random_units(self.public_key.n, 1)))
 
     def h_function(self, x: int, xsquare: int) -> int:
         """Return L_x(g^(x - 1) mod x^2)^-1 mod x (Paillier 1999, section 7)."""
