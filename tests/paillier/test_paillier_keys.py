@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medcrypt.errors import InvalidCiphertextError, InvalidKeyError, MedcryptError
-from medcrypt.paillier import Packing, PrivateKey, PublicKey, generate_keypair
+from medcrypt.paillier import EncryptedArray, Packing, PrivateKey, PublicKey, generate_keypair
 from medcrypt.paillier.arithmetic import SplitGroup
-from medcrypt.paillier.primes import has_small_factor
+from medcrypt.paillier.primes import has_small_factor, random_blum_prime
 from medcrypt.paillier.soundness import short_exponent_bits
 from reference import paillier as twin
 
@@ -103,6 +103,22 @@ def test_raw_encryption_equals_the_textbook(private, data):
     assert private.raw_decrypt(c) == m
     assert twin.decrypt(key, public.raw_encrypt(m)) == m
     assert twin.decrypt(key, private.raw_encrypt(m)) == m
+
+
+@pytest.mark.parametrize("lengths", [(64, 65), (60, 68), (128, 129), (127, 400), (512, 513)])
+def test_moduli_of_any_length_serve_on_every_kernel(lengths, kernel_path, monkeypatch):
+    """Keys of ours have two primes of equal, even length; what comes from elsewhere need not."""
+    monkeypatch.setenv("MEDCRYPT_KERNELS", kernel_path)
+    p, q = (random_blum_prime(bits) for bits in lengths)
+    key, public = twin.Key(p, q), PublicKey(p * q, insecure=True)
+    m, r = key.n - 5, key.n // 3 + 1
+    assert public.raw_encrypt(m, r) == twin.encrypt(key, m, r)
+    values = np.arange(-50, 50)
+    packing = Packing(bits=8, max_terms=4)
+    encrypted = public.encrypt_integers(values, packing)
+    total = EncryptedArray.from_bytes((encrypted + 3 * encrypted).rerandomize().to_bytes(), public)
+    plaintexts = [twin.decrypt(key, c) for c in total.ciphertexts]
+    assert np.array_equal(packing.decode_integers(plaintexts, 100, 4, public.bits), 4 * values)
 
 
 def test_numpy_integers_are_plaintexts_too(public, private):
