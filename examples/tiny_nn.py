@@ -194,7 +194,7 @@ class Network:
     def private(self, x: Array, labels: NDArray[np.integer]) -> list[sgd.Layer]:
         """Return the layers' per-sample gradients of one batch, as `PrivateGradient` takes them."""
         self.backward(self.forward(x), labels)
-        return [layer.private for layer in self.layers if layer.private is not None]
+        return [private for layer in self.layers if (private := layer.private) is not None]
 
     def gradients(self, x: Array, labels: NDArray[np.integer]) -> list[Array]:
         """Return the summed gradients without privacy."""

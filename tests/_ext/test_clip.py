@@ -67,15 +67,17 @@ def test_what_is_not_finite_shows_wherever_it_stands(width, bad, data):
 
 
 @given(st.integers(0, 5), widths, st.data())
-def test_scaled_rows_are_products_rounded_once_also_in_place(rows, width, data):
+def test_scaled_rows_are_products_rounded_once_and_their_sums(rows, width, data):
     x, factors = (
         matrix(data, rows, width),
         np.array(data.draw(st.lists(numbers, min_size=rows, max_size=rows))),
     )
-    with np.errstate(all="ignore"):
-        expected = x * factors[:, None]
-    clip.scaled(x, factors, x)
-    np.testing.assert_array_equal(x, expected)
+    out, sums = np.empty_like(x), np.empty(width)
+    clip.scaled(x, factors, out, sums)
+    np.testing.assert_array_equal(out, x * factors[:, None])
+    for column, total in zip(out.T.tolist(), sums.tolist(), strict=True):
+        exact, absolute = sum(map(Fraction, column)), sum(abs(Fraction(z)) for z in column)
+        assert abs(Fraction(total) - exact) <= absolute * rows * Fraction(1, 2**53)
 
 
 @given(
@@ -109,8 +111,9 @@ def test_buffers_that_do_not_fit_are_refused():
         lambda: clip.squares(np.ones((3, 4))[:, ::2], row),
         lambda: clip.outer_squares(x, y, row, bias=True),
         lambda: clip.shrinking_factors(row, 1.0, row[:2]),
-        lambda: clip.scaled(x, row[:2], x),
-        lambda: clip.scaled(x, row, y),
+        lambda: clip.scaled(x, row[:2], x, row[:2]),
+        lambda: clip.scaled(x, row, y, row[:2]),
+        lambda: clip.scaled(x, row, x, row),
         lambda: clip.add_on_lattice(np.zeros(2, np.int64), row, 1.0, 1.0),
         lambda: clip.add_on_lattice(row, row, 1.0, 1.0),
     ):

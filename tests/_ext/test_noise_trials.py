@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medcrypt._ext import cpu
+from medcrypt._ext import aes, cpu
 from medcrypt._ext.noise import Shape, gather
 
 SIZES = (0, 1, 2, 7, 127, 128, 129, 300)
@@ -172,6 +172,58 @@ def test_every_path_gives_the_same_values_on_long_runs():
         for other in range(1, len(values)):
             np.testing.assert_array_equal(values[0], values[other])
             np.testing.assert_array_equal(verdicts[0], verdicts[other])
+
+
+FIRSTS = (0, 5, 2**64 - 3, 2**128 - 2**16)  # the counter carries
+DRAWN = (
+    {"thresholds": [2**62, 2**62 + 2**61]},
+    {"thresholds": [2**62, 2**62 + 2**61], "lines": [(0.3, 0.9), (0.1, 0.0)], "low_bits": 9},
+    {"thresholds": [2**61, 2**62], "slopes": [[0.3, 0.9, 1.0]], "factor": 2**56 + 12345, "point": 50},
+)
+
+
+@pytest.mark.parametrize("more", DRAWN)
+@pytest.mark.parametrize("trials", [0, 2, 130, 510, 512, 514, 1500])
+def test_draws_are_the_accepted_values_of_the_trials_with_the_words_of_the_stream(more, trials, kernel_path):
+    stream, shape = aes.AesCtr(bytes(32), path=kernel_path), Shape(path=kernel_path, **more)
+    for first in FIRSTS:
+        words = np.empty(shape.words * trials, np.uint64)
+        stream.fill(first, words)
+        values, verdicts = run(shape, words, trials)
+        expected = values[verdicts == ACCEPTED].tolist()
+        for room in {0, len(expected) // 2, len(expected), len(expected) + 5}:
+            out = np.full(room + 2, 77, np.int64)
+            drawn = shape.draw(stream, first, trials, out[1:-1])
+            if kernel_path == "portable":
+                assert drawn is None
+                continue
+            assert drawn == min(room, len(expected))
+            assert out[1 : drawn + 1].tolist() == expected[:drawn]
+            assert (out[[0, *range(drawn + 1, room + 2)]] == 77).all()
+
+
+def test_a_draw_that_is_undecided_is_left_to_the_caller():
+    for path in set(cpu.paths()) - {"portable"}:
+        shape = Shape([2**62], [[1.0, 1.0]], low_bits=3, path=path, margin=2.0)
+        assert shape.draw(aes.AesCtr(bytes(32), path=path), 0, 10, np.empty(3, np.int64)) is None
+
+
+def test_draws_that_do_not_fit_are_refused():
+    path = cpu.paths()[-1]
+    if path == "portable":
+        pytest.skip("this processor runs no kernel that draws")
+    stream, out = aes.AesCtr(bytes(32), path=path), np.empty(4, np.int64)
+    shape = Shape([2**62], [[1.0, 1.0]], low_bits=3, path=path)
+    for bad in ((0, 3, out), (0, -2, out), (-1, 2, out), (2**128, 2, out), (2**128 - 2, 2, out)):
+        with pytest.raises(ValueError, match=r"even|counter"):
+            shape.draw(stream, *bad)
+    with pytest.raises(ValueError, match="bytes"):
+        shape.draw(stream, 0, 2, out.view(np.int32))
+    with pytest.raises(ValueError, match="contiguous"):
+        shape.draw(stream, 0, 2, out[::2])
+    out.flags.writeable = False
+    with pytest.raises((BufferError, ValueError)):
+        shape.draw(stream, 0, 2, out)
 
 
 def test_a_widened_margin_leaves_everything_undecided(kernel_path):

@@ -61,6 +61,14 @@ void ctr_key_free(ctr_key *key);
  * added or subtracted `size` is a multiple of their size. */
 void ctr_apply(const ctr_key *key, ctr_counter first, uint8_t *out, size_t size, ctr_use use);
 
+/* What kernels of other families draw from, as a capsule of this name hands it over: key stream of a key that lives as
+ * long as its owner, written from block `first` on. */
+#define CTR_CAPSULE "medcrypt._ext.aes.ctr_source"
+typedef struct {
+    const ctr_key *key;
+    void (*apply)(const ctr_key *key, ctr_counter first, uint8_t *out, size_t size, ctr_use use);
+} ctr_source;
+
 /* Zeros that the compiler may not leave out. */
 void ctr_wipe(void *memory, size_t size);
 

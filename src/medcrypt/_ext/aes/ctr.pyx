@@ -20,6 +20,7 @@ cdef extern from "Python.h":
         PyBUF_WRITE
     object PyMemoryView_FromMemory(char *memory, Py_ssize_t size, int flags)
     object PyNumber_Index(object number)
+    object PyCapsule_New(void *pointer, const char *name, void *destructor)
 
 cdef extern from "ctr.h":
     enum:
@@ -47,6 +48,12 @@ cdef extern from "ctr.h":
         CTR_SUBTRACT_64
 
     void ctr_apply(const ctr_key *key, ctr_counter first, uint8_t *out, size_t size, ctr_use use) nogil
+
+    const char *CTR_CAPSULE
+
+    ctypedef struct ctr_source:
+        const ctr_key *key
+        void (*apply)(const ctr_key *key, ctr_counter first, uint8_t *out, size_t size, ctr_use use) nogil
 
 
 cdef ctr_use use_of_words(const Py_buffer *view, bint subtract) except *:
@@ -89,6 +96,7 @@ cdef class AesCtr:
     """
 
     cdef ctr_key *c_key
+    cdef ctr_source source
     cdef object portable
     cdef readonly str path
 
@@ -113,6 +121,7 @@ cdef class AesCtr:
         self.c_key = ctr_key_new(kernels, secret)
         if self.c_key is NULL:
             raise MemoryError
+        self.source.key, self.source.apply = self.c_key, ctr_apply
         return 0
 
     def __dealloc__(self):
@@ -123,6 +132,16 @@ cdef class AesCtr:
 
     def __reduce__(self):
         raise TypeError("an AesCtr holds a key: it is neither pickled nor copied")
+
+    def capsule(self):
+        """Return what kernels of other families draw from; it must not outlive this object.
+
+        Returns
+        -------
+        capsule or None
+            Of a `ctr_source` (ctr.h); None where the key stream is not made in C.
+        """
+        return None if self.c_key is NULL else PyCapsule_New(&self.source, CTR_CAPSULE, NULL)
 
     def fill(self, counter, out):
         """Overwrite a buffer with the key stream that begins at block `counter`.

@@ -43,9 +43,16 @@ int clip_factors(const double *squares, size_t rows, double clip, double *out) {
     return finite;
 }
 
-void clip_scaled(const double *x, const double *factors, size_t rows, size_t width, double *out) {
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < width; j++) out[i * width + j] = factors[i] * x[i * width + j];
+void clip_scaled(const double *x, const double *factors, size_t rows, size_t width, double *out, double *sums) {
+    for (size_t j = 0; j < width; j++) sums[j] = 0.0;
+    for (size_t i = 0; i < rows; i++) {
+        const double *row = x + i * width, factor = factors[i];
+        double *restrict scaled = out + i * width, *restrict sum = sums;
+        for (size_t j = 0; j < width; j++) {
+            scaled[j] = factor * row[j];
+            sum[j] += scaled[j];
+        }
+    }
 }
 
 void clip_add_on_lattice(int64_t *integers, double *sums, size_t size, double per_step, double unit) {

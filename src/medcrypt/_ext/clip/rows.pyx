@@ -15,7 +15,8 @@ cdef extern from "clip.h":
         const double *x, size_t width_x, const double *y, size_t width_y, int bias, size_t rows,
         double *out) nogil
     int clip_factors(const double *squares, size_t rows, double clip, double *out) nogil
-    void clip_scaled(const double *x, const double *factors, size_t rows, size_t width, double *out) nogil
+    void clip_scaled(
+        const double *x, const double *factors, size_t rows, size_t width, double *out, double *sums) nogil
     void clip_add_on_lattice(
         int64_t *integers, double *sums, size_t size, double per_step, double unit) nogil
 
@@ -23,7 +24,7 @@ cdef extern from "clip.h":
 cdef class Opened:
     """Buffers of an argument list, all of which are released when this goes."""
 
-    cdef Py_buffer views[3]
+    cdef Py_buffer views[4]
     cdef int count
 
     def __cinit__(self):
@@ -154,8 +155,8 @@ def shrinking_factors(squares, double clip, out):
     return finite == 1
 
 
-def scaled(x, factors, out):
-    """Write rows times their factors.
+def scaled(x, factors, out, sums):
+    """Write rows times their factors, and what they add up to.
 
     Parameters
     ----------
@@ -164,7 +165,9 @@ def scaled(x, factors, out):
     factors : ndarray of float64, shape (n,)
         One for each row.
     out : ndarray of float64, shape (n, k)
-        Takes the products, each rounded once; may be `x`.
+        Takes the products, each rounded once; it does not overlap with `x`.
+    sums : ndarray of float64, shape (k,)
+        Takes the sums of the products over the rows, added in their order.
 
     Raises
     ------
@@ -175,20 +178,22 @@ def scaled(x, factors, out):
     --------
     >>> import numpy as np
     >>> from medcrypt._ext import clip
-    >>> x = np.ones((2, 2))
-    >>> clip.scaled(x, np.array([2.0, 0.5]), x), x.tolist()
-    (None, [[2.0, 2.0], [0.5, 0.5]])
+    >>> out, sums = np.empty((2, 2)), np.empty(2)
+    >>> clip.scaled(np.ones((2, 2)), np.array([2.0, 0.5]), out, sums), out.tolist(), sums.tolist()
+    (None, [[2.0, 2.0], [0.5, 0.5]], [2.5, 2.5])
     """
     cdef Opened opened = Opened()
     cdef Py_buffer *rows = opened.take(x, 2, False, b"d")
     cdef Py_buffer *by = opened.take(factors, 1, False, b"d")
     cdef Py_buffer *target = opened.take(out, 2, True, b"d")
-    if not rows.shape[0] == by.shape[0] == target.shape[0] or rows.shape[1] != target.shape[1]:
-        raise ValueError("one factor for each row, and as many rows")
+    cdef Py_buffer *totals = opened.take(sums, 1, True, b"d")
+    if (not rows.shape[0] == by.shape[0] == target.shape[0]
+            or not rows.shape[1] == target.shape[1] == totals.shape[0]):
+        raise ValueError("one factor for each row, as many rows, and one sum for each column")
     with nogil:
         clip_scaled(
             <const double *>rows.buf, <const double *>by.buf, rows.shape[0], rows.shape[1],
-            <double *>target.buf)
+            <double *>target.buf, <double *>totals.buf)
 
 
 def add_on_lattice(integers, sums, double per_step, double unit):

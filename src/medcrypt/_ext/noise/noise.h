@@ -73,7 +73,10 @@ static inline uint64_t noise_high_product(uint64_t a, uint64_t b) {
 #endif
 }
 
-/* `trials` words for a table, three runs of `trials` words for the others. */
+/* Runs of words that trials need: one of as many words as trials for a table, three for the others. */
+static inline size_t noise_runs(const noise_shape *shape) { return shape->kind == NOISE_TABLE ? 1 : 3; }
+
+/* Trials from their runs of words, one run after another. */
 typedef void noise_trials(
     const noise_shape *shape, const uint64_t *words, size_t trials, int64_t *values, uint8_t *verdicts);
 

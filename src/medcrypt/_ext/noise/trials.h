@@ -31,10 +31,10 @@
 
 typedef struct {
     _Alignas(64) uint64_t u[NOISE_TILE]; /* as wide as the widest register */
-    uint64_t rows[NOISE_ROWS][NOISE_TILE];
     uint64_t magnitude[NOISE_TILE];
     uint64_t open[NOISE_TILE];   /* 1: undecided */
     uint64_t taken[NOISE_TILE];  /* 1: accepted, if not undecided */
+    uint64_t rows[NOISE_ROWS][NOISE_TILE]; /* the last, since not all are used */
 } tile_state;
 
 static inline double unit(uint64_t word) {
@@ -161,7 +161,7 @@ static void all_trials(const noise_shape *shape, const uint64_t *words, size_t t
     for (; i + NOISE_TILE <= trials; i += NOISE_TILE)
         one_tile(shape, &tile, words + i, words + trials + i, words + 2 * trials + i, values + i, verdicts + i);
     if (i < trials) {
-        const size_t rest = trials - i, runs = shape->kind == NOISE_TABLE ? 1 : 3;
+        const size_t rest = trials - i, runs = noise_runs(shape);
         uint64_t copy[3][NOISE_TILE] = {{0}};
         int64_t last[NOISE_TILE];
         uint8_t decided[NOISE_TILE];
@@ -172,5 +172,5 @@ static void all_trials(const noise_shape *shape, const uint64_t *words, size_t t
         noise_wipe(copy, sizeof copy);
         noise_wipe(last, sizeof last);
     }
-    noise_wipe(&tile, sizeof tile);
+    noise_wipe(&tile, offsetof(tile_state, rows) + shape->rows * sizeof *tile.rows);
 }

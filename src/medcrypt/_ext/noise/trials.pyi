@@ -4,6 +4,8 @@ from typing import Final, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
+from medcrypt._ext.aes import AesCtr
+
 __all__ = ["Shape", "gather"]
 
 @final
@@ -25,5 +27,6 @@ class Shape:
     def trials(
         self, words: NDArray[np.uint64], values: NDArray[np.int64], verdicts: NDArray[np.uint8]
     ) -> int: ...
+    def draw(self, stream: AesCtr, counter: int, trials: int, out: NDArray[np.int64]) -> int | None: ...
 
 def gather(values: NDArray[np.int64], verdicts: NDArray[np.uint8]) -> int: ...

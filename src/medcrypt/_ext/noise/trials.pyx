@@ -48,9 +48,30 @@ cdef extern from "noise.h":
         const noise_shape *shape, const uint64_t *words, size_t trials, int64_t *values,
         uint8_t *verdicts) noexcept nogil
 
+    size_t noise_runs(const noise_shape *shape) nogil
     noise_trials *noise_trials_of(const char *path)
     size_t noise_gather(int64_t *values, const uint8_t *verdicts, size_t trials) nogil
     size_t noise_undecided(const uint8_t *verdicts, size_t trials) nogil
+
+
+cdef extern from "ctr.h":
+    const char *CTR_CAPSULE
+
+    ctypedef struct ctr_counter:
+        uint64_t high
+        uint64_t low
+
+    ctypedef struct ctr_source:
+        pass
+
+cdef extern from "draw.h":
+    size_t NOISE_OPEN
+    size_t noise_draw(
+        noise_trials *run, const noise_shape *shape, const ctr_source *source, ctr_counter first,
+        size_t trials, int64_t *out, size_t wanted) nogil
+
+cdef extern from "Python.h":
+    void *PyCapsule_GetPointer(object capsule, const char *name) except NULL
 
 
 cdef Py_ssize_t take(object array, Py_buffer *view, int flags, Py_ssize_t itemsize) except -1:
@@ -121,8 +142,8 @@ cdef class Shape:
             raise ValueError(f"path {path!r}: this processor can run {', '.join(runnable_paths())}")
         self.run = noise_trials_of(self.path.encode())
         self.check(thresholds, slopes, lines, low_bits, factor, point)
-        self.words = 3 if degree else 1
         self.c_shape.kind = NOISE_TABLE if not degree else NOISE_CELLS if low_bits else NOISE_REAL
+        self.words = noise_runs(&self.c_shape)
         self.c_shape.cells = cells
         self.c_shape.rows = NOISE_FIXED_ROWS + len(slopes)
         self.c_shape.degree = degree
@@ -252,6 +273,64 @@ cdef class Shape:
             PyBuffer_Release(&verdict_view)
             PyBuffer_Release(&value_view)
             PyBuffer_Release(&word_view)
+
+    def draw(self, stream, counter, Py_ssize_t trials, out):
+        """Run trials with words straight from a key stream, and keep the accepted values.
+
+        They are those of `trials` with the words that ``stream.fill(counter, words)`` writes.
+
+        Parameters
+        ----------
+        stream : AesCtr
+            Gives the words, from one block on that nobody else uses.
+        counter : int
+            The number of that block.
+        trials : int
+            How many; even for more than one word a trial.
+        out : ndarray of int64
+            Takes the values, in order, as far as there is room for them.
+
+        Returns
+        -------
+        int or None
+            How many values were written. None where that cannot be told here: the stream is not made in C,
+            or a trial is undecided; then `out` holds nothing drawn, and the caller runs `trials` on the words.
+
+        Raises
+        ------
+        ValueError
+            `trials` is negative or odd, or the counter would pass 2**128.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from medcrypt._ext.aes import AesCtr
+        >>> from medcrypt._ext.noise import Shape
+        >>> Shape([1 << 62]).draw(AesCtr(bytes(32)), 0, 10, np.empty(4, np.int64)) in (4, None)
+        True
+        """
+        cdef Py_buffer view
+        cdef ctr_counter first
+        cdef const ctr_source *source
+        cdef size_t drawn, wanted
+        capsule = stream.capsule()
+        if capsule is None:
+            return None
+        source = <const ctr_source *>PyCapsule_GetPointer(capsule, CTR_CAPSULE)
+        if trials < 0 or (trials & 1 and self.words > 1):
+            raise ValueError("trials are not negative, and even where they take more than one word")
+        if counter < 0 or counter + (self.words * trials + 1) // 2 > 1 << 128 or counter >> 128:
+            raise ValueError("the counter runs from 0 to 2**128 - 1 and does not wrap")
+        first.high, first.low = counter >> 64, counter & 0xFFFFFFFFFFFFFFFF
+        memset(&view, 0, sizeof(view))
+        try:
+            wanted = take(out, &view, PyBUF_WRITABLE, sizeof(int64_t))
+            with nogil:
+                drawn = noise_draw(
+                    self.run, &self.c_shape, source, first, trials, <int64_t *>view.buf, wanted)
+            return None if drawn == NOISE_OPEN else drawn
+        finally:
+            PyBuffer_Release(&view)
 
 
 def gather(values, verdicts):

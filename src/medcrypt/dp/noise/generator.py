@@ -42,6 +42,14 @@ class Generator:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a generator holds a key: it is neither pickled nor copied")
 
+    def reserve(self, blocks: int) -> tuple[AesCtr, int]:
+        """Return a stream and the first of so many blocks of it, at most 2^16, that nothing else is drawn from."""
+        if self._stream is None or blocks > self._left:
+            self._stream, self._left = AesCtr(os.urandom(32)), BLOCKS_OF_A_KEY
+        first = BLOCKS_OF_A_KEY - self._left
+        self._left -= blocks
+        return self._stream, first
+
     def fill(self, words: NDArray[np.uint64]) -> None:
         """Overwrite a contiguous array with fresh uniform words."""
         start = 0
@@ -79,6 +87,12 @@ class ReproducibleGenerator(Generator):
         super().__init__()
         self._seeded = AesCtr(seed)
         self._next = 0
+
+    def reserve(self, blocks: int) -> tuple[AesCtr, int]:
+        """Return the stream and the first of its next blocks."""
+        first = self._next
+        self._next += blocks
+        return self._seeded, first
 
     def fill(self, words: NDArray[np.uint64]) -> None:
         """Overwrite a contiguous array with the next words of the stream."""

@@ -7,16 +7,18 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from medcrypt._ext.aes import AesCtr
 from medcrypt._ext.noise import Shape, gather
 from medcrypt.dp.noise.exact import Cells, LazyUniform
 from medcrypt.dp.noise.generator import Generator
 
-__all__ = ["CellSampler", "Integers", "Sampler", "Size", "TableSampler", "draw"]
+__all__ = ["CellSampler", "Integers", "Sampler", "Size", "TableSampler", "draw", "fill"]
 
 Size = int | tuple[int, ...] | None
 Integers = NDArray[np.int64]
 
-_BLOCK = 1 << 13  # trials: their words fit in the second cache
+_BLOCK = 1 << 13  # trials at a time; their words are fewer than 2^16 blocks of key stream
+_WORDS_OF_BLOCK = 2
 _UNDECIDED = 2
 
 
@@ -104,7 +106,7 @@ def draw(sampler: Sampler, size: Size, out: Integers | None, generator: Generato
     empty = () if size is None else shape_of(size)
     target = np.empty(empty, dtype=np.int64) if out is None else _checked(out, size)
     flat = target.reshape(-1) if target.flags.c_contiguous else np.empty(target.size, dtype=np.int64)
-    _fill(sampler, flat, generator or Generator())
+    fill(sampler, flat, generator or Generator())
     if not target.flags.c_contiguous:
         target[...] = flat.reshape(target.shape)
         flat[:] = 0
@@ -145,47 +147,72 @@ def _overlaps(out: Integers) -> bool:
     return False
 
 
-def _fill(sampler: Sampler, out: Integers, generator: Generator) -> None:
-    """Run trials until the array is full, and wipe everything they leave."""
-    shape = sampler.shape
-    room = min(_BLOCK, _trials_for(shape, out.size))
-    words = np.empty(shape.words * room, dtype=np.uint64)
-    values, verdicts = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.uint8)
+def fill(sampler: Sampler, out: Integers, generator: Generator) -> None:
+    """Run trials until a contiguous array is full: by the kernel in one go where it can tell, or step by step."""
+    shape, steps = sampler.shape, _StepByStep(sampler, generator)
     filled = done = 0
     try:
         while filled < out.size:
-            count = min(room, _trials_for(shape, out.size - filled))
-            block = words[: shape.words * count]
-            generator.fill(block)
-            if shape.trials(block, values[:count], verdicts[:count]):
-                _decide(sampler, block, values[:count], verdicts[:count], generator, done)
-            accepted = gather(values[:count], verdicts[:count])
-            taken = values[: min(accepted, out.size - filled)]
-            out[filled : filled + taken.size] = taken
-            filled += taken.size
+            rest = out[filled:]
+            count = min(_BLOCK, _trials_for(shape, rest.size))
+            stream, first = generator.reserve(-(-shape.words * count // _WORDS_OF_BLOCK))
+            drawn = shape.draw(stream, first, count, rest)
+            filled += steps.run(stream, first, count, rest, done) if drawn is None else drawn
             done += count
     finally:
-        words[:] = 0
-        values[:] = 0
-        verdicts[:] = 0
+        steps.wipe()
 
 
 def _trials_for(shape: Shape, wanted: int) -> int:
-    """Return how many trials to run for that many values: public, the same on every path."""
-    return wanted if shape.words == 1 else wanted + wanted // 8 + 16
+    """Return how many trials to run for that many values: public, the same on every path, even for several words."""
+    return wanted if shape.words == 1 else (wanted + wanted // 8 + 17) & ~1
 
 
-def _decide(
-    sampler: Sampler,
-    words: NDArray[np.uint64],
-    values: Integers,
-    verdicts: NDArray[np.uint8],
-    generator: Generator,
-    done: int,
-) -> None:
-    """Settle the undecided trials of a block in exact arithmetic: the rare branch."""
-    runs = words.reshape(sampler.shape.words, -1)
-    for i in np.flatnonzero(verdicts == _UNDECIDED).tolist():
-        value = sampler.decide(tuple(runs[:, i].tolist()), generator.further(done + i))
-        values[i] = 0 if value is None else value
-        verdicts[i] = value is not None
+class _StepByStep:
+    """Blocks of trials whose words, values and verdicts stay until they are settled.
+
+    Parameters
+    ----------
+    sampler
+        Whose trials they are.
+    generator
+        Gives the further words of those that are undecided.
+    """
+
+    def __init__(self, sampler: Sampler, generator: Generator) -> None:
+        self._sampler = sampler
+        self._generator = generator
+        self._room: tuple[NDArray[np.uint64], Integers, NDArray[np.uint8]] | None = None
+
+    def run(self, stream: AesCtr, first: int, count: int, out: Integers, done: int) -> int:
+        """Run a block, no longer than the first one, after ``done`` trials; return how many values were accepted."""
+        shape = self._sampler.shape
+        if self._room is None:
+            self._room = (
+                np.empty(shape.words * count, dtype=np.uint64),
+                np.empty(count, dtype=np.int64),
+                np.empty(count, dtype=np.uint8),
+            )
+        words, values, verdicts = self._room
+        words, values, verdicts = words[: shape.words * count], values[:count], verdicts[:count]
+        stream.fill(first, words)
+        if shape.trials(words, values, verdicts):
+            self._decide(words, values, verdicts, done)
+        taken = values[: min(gather(values, verdicts), out.size)]
+        out[: taken.size] = taken
+        return taken.size
+
+    def _decide(
+        self, words: NDArray[np.uint64], values: Integers, verdicts: NDArray[np.uint8], done: int
+    ) -> None:
+        """Settle the undecided trials of a block in exact arithmetic: the rare branch."""
+        runs = words.reshape(self._sampler.shape.words, -1)
+        for i in np.flatnonzero(verdicts == _UNDECIDED).tolist():
+            value = self._sampler.decide(tuple(runs[:, i].tolist()), self._generator.further(done + i))
+            values[i] = 0 if value is None else value
+            verdicts[i] = value is not None
+
+    def wipe(self) -> None:
+        """Overwrite what the trials left."""
+        for array in self._room or ():
+            array[:] = 0

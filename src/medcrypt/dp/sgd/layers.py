@@ -120,17 +120,9 @@ class Dense:
         if self._x.ndim != 2 or self._dy.ndim != 2 or len(self._x) != len(self._dy):
             raise ValueError(f"inputs {self._x.shape} and output_gradients {self._dy.shape} do not fit")
         self._bias = bias
-
-    @property
-    def samples(self) -> int:
-        """Number of samples n."""
-        return len(self._x)
-
-    @property
-    def shapes(self) -> list[tuple[int, ...]]:
-        """Shapes of the weight and of the bias."""
-        inputs, outputs = self._x.shape[1], self._dy.shape[1]
-        return [(inputs, outputs), (outputs,)] if self._bias else [(inputs, outputs)]
+        self.samples = len(self._x)
+        weight: tuple[int, ...] = (self._x.shape[1], self._dy.shape[1])
+        self.shapes = [weight, weight[1:]] if bias else [weight]
 
     def squared_norms(self) -> Reals:
         """Return for each sample an upper bound of the squared norm of its gradient, shape (n,)."""
@@ -140,10 +132,10 @@ class Dense:
 
     def weighted_sums(self, factors: Reals) -> list[Reals]:
         """Return the sums over samples of factor times gradient."""
-        scaled = np.empty_like(self._dy)
-        clip.scaled(self._dy, np.ascontiguousarray(factors), scaled)
-        sums = self._x.T @ scaled
-        return [sums, factors @ self._dy] if self._bias else [sums]
+        scaled, of_bias = np.empty_like(self._dy), np.empty(self._dy.shape[1])
+        clip.scaled(self._dy, np.ascontiguousarray(factors), scaled, of_bias)
+        of_weight = self._x.T @ scaled
+        return [of_weight, of_bias] if self._bias else [of_weight]
 
 
 class SequenceDense(PerSample):
@@ -332,8 +324,10 @@ def _reals(name: str, values: ArrayLike, least: int) -> Reals:
         raise TypeError(f"{name} must be real numbers, not {array.dtype}")
     if array.ndim < least:
         raise ValueError(f"{name} must have at least {least} dimensions, the samples first")
-    with np.errstate(over="ignore"):
+    if array.dtype == np.float64:
         return np.asarray(array, dtype=np.float64, order="C")
+    with np.errstate(over="ignore"):
+        return array.astype(np.float64, order="C")
 
 
 def _squares(flat: Reals) -> Reals:

@@ -22,6 +22,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,10 @@ from medcrypt.dp import noise
 from medcrypt.dp.accountant import Accountant
 from medcrypt.dp.events import Event, Gaussian, _at_least, _positive, _real
 from medcrypt.dp.filter import Filter
+from medcrypt.dp.noise.gaussian import rounded_gaussian_sampler
+from medcrypt.dp.noise.generator import Generator
+from medcrypt.dp.noise.sampling import Sampler as NoiseSampler
+from medcrypt.dp.noise.sampling import fill
 from medcrypt.dp.sgd.layers import Layer
 from medcrypt.dp.sgd.sampling import Sampler
 
@@ -85,6 +91,16 @@ class AdaptiveClip:
         _positive("learning_rate", self.learning_rate)
         if self.noise_multiplier is not None:
             _positive("noise_multiplier", self.noise_multiplier)
+
+
+class _LatticeNoise(NamedTuple):
+    """What a release draws."""
+
+    step: float  # g
+    sampler: NoiseSampler  # of the noise, in steps
+    draws: int
+    distance: float  # of a draw from its law
+    farther: float  # the same, with the chance of a larger batch
 
 
 class PrivateGradient:
@@ -182,10 +198,11 @@ class PrivateGradient:
             self._multiplier = float(left) ** -0.5 * _UP
             self._count_sigma = Fraction(of_count) * (2 if sampler.neighbors == "replace_one" else 1)
         self._shapes: list[list[tuple[int, ...]]] | None = None
+        self._places: list[tuple[slice, tuple[int, ...]]] = []
         self.draws = 0
         self.distance = 0.0
         self._releases = 0
-        self._prepared: tuple[float, tuple[float, Fraction, float]] | None = None
+        self._prepared: tuple[float, _LatticeNoise] | None = None
         self._sum: Reals | None = None
         self._within = 0
         self._batch = 0
@@ -265,7 +282,8 @@ class PrivateGradient:
         within, factors = self._factors(squares, taken)
         parts = [layer.weighted_sums(f) for layer, f in zip(layers, factors, strict=True)]
         flat = np.concatenate([part.ravel() for part_of_layer in parts for part in part_of_layer])
-        self._shapes = shapes
+        if self._shapes is None:
+            self._shapes, self._places = shapes, _places(shape for of_layer in shapes for shape in of_layer)
         self._sum = flat if self._sum is None else self._sum + flat
         self._within += within
         self._batch += taken
@@ -289,15 +307,15 @@ class PrivateGradient:
         """
         if self._sum is None:
             raise ValueError("nothing was added; an empty batch is layers of 0 samples")
-        step, sigma, distance = self._lattice_noise()
-        self._pay(distance)
+        lattice = self._lattice_noise()
+        self._pay(lattice)
         mean, within = self._sum, self._within
         self._forget()
         noisy = np.empty(mean.size, dtype=np.int64)
-        noise.rounded_gaussian(sigma, out=noisy)
-        add_on_lattice(noisy, mean, 1.0 / step, step / self._divisor)
+        fill(lattice.sampler, noisy, Generator())
+        add_on_lattice(noisy, mean, 1.0 / lattice.step, lattice.step / self._divisor)
         self._adapt(within)
-        return self._shaped(mean)
+        return [mean[place].reshape(shape) for place, shape in self._places]
 
     def charge(self, epsilon: float) -> float:
         """Return the delta to add for the draws so far, which are not exactly of their law, and for larger batches.
@@ -315,21 +333,15 @@ class PrivateGradient:
         inexact = noise.charge(epsilon, self.draws, self.distance)
         return (inexact + noise.charge(epsilon, self._releases, self._excess_probability())) * _UP
 
-    def _pay(self, distance: float) -> None:
-        """Tell the accountant what a release costs, and what it draws within ``distance`` of its law."""
-        draws = self._dimension()
-        if self._count_sigma is not None:
-            draws += 1
-            distance = max(distance, noise.distance("rounded_gaussian", self._count_sigma))
-        # A batch that is too large is one more way to leave the law, here divided among the draws.
-        farther = (distance + self._excess_probability() / max(draws, 1)) * _UP
+    def _pay(self, lattice: _LatticeNoise) -> None:
+        """Tell the accountant what a release costs, and what it draws at which distance from its law."""
         if isinstance(self._accountant, Filter):
-            self._accountant.spend(self.event, draws=draws, distance=farther)
+            self._accountant.spend(self.event, draws=lattice.draws, distance=lattice.farther)
         elif self._accountant is not None:
-            self._accountant.compose(self.event, draws=draws, distance=farther)
+            self._accountant.compose(self.event, draws=lattice.draws, distance=lattice.farther)
         self._releases += 1
-        self.draws += draws
-        self.distance = max(self.distance, distance)
+        self.draws += lattice.draws
+        self.distance = max(self.distance, lattice.distance)
 
     def _excess_probability(self) -> float:
         """Return a bound of the probability that a batch has more than `max_batch` samples."""
@@ -360,15 +372,26 @@ class PrivateGradient:
         shared[taken:] = 0.0
         return 2 * inside - taken, [shared] * len(squares)
 
-    def _lattice_noise(self) -> tuple[float, Fraction, float]:
-        """Return the lattice's step, the noise in steps, and the distance of a draw; kept until the clip changes."""
+    def _lattice_noise(self) -> _LatticeNoise:
+        """Return what a release draws; kept until the clip changes."""
         if self._prepared is None or self._prepared[0] != self.clip:
             step = self._granularity()
             sigma = Fraction(self._multiplier) * Fraction(self.sensitivity()) / Fraction(step)
-            distance = noise.distance("rounded_gaussian", sigma)
+            draws, distance = (
+                self._dimension(),
+                noise.distance("rounded_gaussian", sigma),
+            )  # refuses a large sigma
+            if self._count_sigma is not None:
+                draws += 1
+                distance = max(distance, noise.distance("rounded_gaussian", self._count_sigma))
             if self._max_batch * (self.clip / step) > _CAPACITY:
                 raise OverflowError("the sum might not fit in int64; choose a smaller max_batch")
-            self._prepared = self.clip, (step, sigma, distance)
+            # A batch that is too large is one more way to leave the law, here divided among the draws.
+            farther = (distance + self._excess_probability() / max(draws, 1)) * _UP
+            self._prepared = (
+                self.clip,
+                _LatticeNoise(step, rounded_gaussian_sampler(sigma), draws, distance, farther),
+            )
         return self._prepared[1]
 
     def _granularity(self) -> float:
@@ -388,14 +411,6 @@ class PrivateGradient:
         excess = min(max(share, 0.0), 1.0) - self._adaptive.quantile
         moved = self._clips[0] * math.exp(-self._adaptive.learning_rate * excess)
         self._clips = [min(max(moved, _LEAST_CLIP), _LARGEST_CLIP)]
-
-    def _shaped(self, flat: Reals) -> list[Reals]:
-        """Cut a vector into the parameters' gradients."""
-        arrays, start = [], 0
-        for shape in (shape for shapes in self._shapes or [] for shape in shapes):
-            arrays.append(flat[start : start + math.prod(shape)].reshape(shape))
-            start += math.prod(shape)
-        return arrays
 
 
 class DPOptimizer:
@@ -443,6 +458,7 @@ class DPOptimizer:
             raise ValueError(f"momentum must lie in [0, 1), not {momentum}")
         self.private = private
         self.learning_rate, self.momentum = _positive("learning_rate", learning_rate), momentum
+        self._shapes = [p.shape for p in self._parameters]
         self._velocities = [np.zeros(p.shape) for p in self._parameters] if momentum else []
 
     def step(self, layers: Sequence[Layer]) -> None:
@@ -459,7 +475,7 @@ class DPOptimizer:
             If the gradients' shapes are not the parameters'. Nothing is released then.
         """
         shapes = [tuple(shape) for layer in layers for shape in layer.shapes]
-        if shapes != [p.shape for p in self._parameters]:
+        if shapes != self._shapes:
             raise ValueError(f"the gradients are of the shapes {shapes}, and the parameters are not")
         moves = self.private.step(layers)
         if self.momentum:
@@ -469,6 +485,13 @@ class DPOptimizer:
             moves = self._velocities
         for parameter, move in zip(self._parameters, moves, strict=True):
             np.subtract(parameter, self.learning_rate * move, out=parameter)
+
+
+def _places(shapes: Iterable[tuple[int, ...]]) -> list[tuple[slice, tuple[int, ...]]]:
+    """Return where arrays of these shapes lie in a vector, one after another."""
+    shapes = list(shapes)
+    ends = list(accumulate(math.prod(shape) for shape in shapes))
+    return [(slice(end - math.prod(shape), end), shape) for end, shape in zip(ends, shapes, strict=True)]
 
 
 def _public_divisor(sampler: Sampler, stated: float | None) -> float:
