@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from medcrypt.images.chaotic.schemes.greyscale import Grey, Indices, grey, logistic_orbit, random_real
+from medcrypt.images.chaotic.schemes.greyscale import Grey, Indices, grey, logistic_orbit, random_start
 
 __all__ = ["ChenMaoChui"]
 
@@ -23,7 +23,7 @@ class ChenMaoChui:
 
     Left open there and chosen here: the six parameters, the logistic start and the first byte are the key as they are
     (the paper draws them from Chen's attractor); the cubes are the largest that fit, one after the other, and up to
-    seven pixels stay in place; phi = floor(256 (x - 0.2)/0.6); one round. Broken by Wang, Pei, Zou, Song and Hu 2005.
+    seven pixels stay in place; phi = floor(256 (x - 0.2)/0.6); one round. Broken by Wang, Pei, Zou, Song and He 2005.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class ChenMaoChui:
     def random(cls, rounds: int = 1) -> "ChenMaoChui":
         """Draw a key."""
         p = [secrets.randbelow(256) for _ in range(6)]
-        x, start = random_real(0.2, 0.8), secrets.randbelow(256)
+        x, start = random_start(0.2, 0.8), secrets.randbelow(256)
         return cls((p[0], p[1], p[2]), (p[3], p[4], p[5]), x, start, rounds)
 
     def encrypt(self, image: ArrayLike) -> Grey:

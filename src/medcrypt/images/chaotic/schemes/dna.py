@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from medcrypt.images.chaotic.schemes.greyscale import Grey, grey, logistic_orbit, random_real
+from medcrypt.images.chaotic.schemes.greyscale import Grey, grey, logistic_orbit, random_start
 
 __all__ = ["RULES", "ZhangGuoWei", "add_blocks", "bases_of", "pixels_of", "subtract_blocks"]
 
@@ -59,7 +59,7 @@ class ZhangGuoWei:
     @classmethod
     def random(cls) -> "ZhangGuoWei":
         """Draw a key."""
-        return cls(random_real(0.1, 0.9), random_real(0.1, 0.9), secrets.randbelow(8), secrets.randbelow(8))
+        return cls(random_start(0.1, 0.9), random_start(0.1, 0.9), secrets.randbelow(8), secrets.randbelow(8))
 
     def encrypt(self, image: ArrayLike) -> Grey:
         """Encrypt an image whose rows are a multiple of four."""

@@ -14,6 +14,7 @@ from medcrypt.images.chaotic.schemes.greyscale import (
     grey,
     logistic_orbit,
     random_real,
+    random_start,
     skipped,
 )
 
@@ -60,7 +61,7 @@ class GaoChen:
     def random(cls) -> "GaoChen":
         """Draw a key."""
         s = [random_real(0.1, 2.0) for _ in range(4)]
-        return cls(random_real(0.1, 0.9), (s[0], s[1], s[2], s[3]))
+        return cls(random_start(0.1, 0.9), (s[0], s[1], s[2], s[3]))
 
     def encrypt(self, image: ArrayLike) -> Grey:
         """Encrypt an image of any shape."""
