@@ -392,7 +392,7 @@ def _scalars(
 
 
 def _foreign_decryption(title: str, repeats: int) -> Iterator[Row]:
-    """Decrypt with a key that python-phe generated: its primes earn no short exponents, so r^n blinds."""
+    """Decrypt with a key that python-phe generated, whose primes earn no short exponents."""
     their_public, their_private = contestants.phe_foreign_keys(BITS)
     private = phe.PaillierPrivateKey(
         phe.PaillierPublicKey(their_public.n), int(their_private.p), int(their_private.q)
@@ -405,7 +405,7 @@ def _foreign_decryption(title: str, repeats: int) -> Iterator[Row]:
         clock=time.process_time,
     )
     work = f"phe module: decrypt, foreign key, {title}"
-    yield Row(work, seconds, "s", PYTHON_PHE, their_seconds, note="blinded with r^n; theirs does not blind")
+    yield Row(work, seconds, "s", PYTHON_PHE, their_seconds, note="blinded; theirs is not")
 
 
 # --- sizes, keys, threads, memory ---------------------------------------------------------------------
