@@ -63,12 +63,12 @@ CASES = [
         Fraction(10**9),
         oracle.discrete_gaussian,
         90,
-        27,
+        28,
     ),
     (noise.discrete_laplace, laplace.laplace_sampler, Fraction(5, 4), oracle.discrete_laplace, 60, 0),
     (noise.discrete_laplace, laplace.laplace_sampler, Fraction(1000), oracle.discrete_laplace, 100, 9),
     (noise.skellam, bessel.skellam_sampler, Fraction(7, 2), oracle.skellam, 30, 0),
-    (noise.skellam, bessel.skellam_sampler, Fraction(900), oracle.skellam, 100, 2),
+    (noise.skellam, bessel.skellam_sampler, Fraction(900), oracle.skellam, 100, 3),
 ]
 
 

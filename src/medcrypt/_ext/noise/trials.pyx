@@ -294,7 +294,7 @@ cdef class Shape:
         -------
         int or None
             How many values were written. None where that cannot be told here: the stream is not made in C,
-            or a trial is undecided; then `out` holds nothing drawn, and the caller runs `trials` on the words.
+            or a trial is undecided; then `out` holds nothing drawn and the caller runs `trials` on the words.
 
         Raises
         ------

@@ -11,7 +11,7 @@ import numpy as np
 
 from medcrypt.dp.noise.exact import Cells, LazyUniform
 from medcrypt.dp.noise.generator import Generator
-from medcrypt.dp.noise.sampling import CellSampler, Integers, Sampler, Size, TableSampler, draw
+from medcrypt.dp.noise.sampling import CellSampler, Integers, Sampler, Size, TableSampler, draw, low_bits_of
 from medcrypt.dp.noise.scale import exact_parameter
 
 __all__ = ["LARGEST_VARIANCE", "parts_of", "skellam", "skellam_sampler"]
@@ -118,9 +118,8 @@ def skellam_sampler(variance: Fraction) -> Sampler:
     """Return the sampler of a variance up to 2^30."""
     if variance < _VANISHING:
         return TableSampler(Cells([1]))
-    sigma, low_bits = math.sqrt(variance), 0
-    while sigma > _LARGEST_TABLE << low_bits:
-        low_bits += 1
+    sigma = math.sqrt(variance)
+    low_bits = low_bits_of(sigma) if sigma > _LARGEST_TABLE else 0
     last = _last_order(variance)
     if not low_bits:
         values = bessel_values(variance, range(last + 1))

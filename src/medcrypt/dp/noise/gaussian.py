@@ -10,7 +10,7 @@ from typing import overload
 from medcrypt._ext.noise import Shape
 from medcrypt.dp.noise.exact import WEIGHT_BITS, Cells, LazyUniform, exp_enclosure, exp_weight
 from medcrypt.dp.noise.generator import Generator
-from medcrypt.dp.noise.sampling import CellSampler, Integers, Sampler, Size, TableSampler, draw
+from medcrypt.dp.noise.sampling import CellSampler, Integers, Sampler, Size, TableSampler, draw, low_bits_of
 from medcrypt.dp.noise.scale import LARGEST_SCALE, exact_parameter
 
 __all__ = [
@@ -168,9 +168,7 @@ def rounded_gaussian(
 @lru_cache(maxsize=64)
 def discrete_gaussian_sampler(sigma: Fraction) -> Sampler:
     """Return the sampler of a parameter."""
-    low_bits = 0
-    while sigma > _LARGEST_TABLE << low_bits:
-        low_bits += 1
+    low_bits = low_bits_of(sigma) if sigma > _LARGEST_TABLE else 0
     width = sigma / (1 << low_bits)
     weights = _weights(width)
     if not low_bits:

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ from medcrypt._ext.noise import Shape, gather
 from medcrypt.dp.noise.exact import Cells, LazyUniform
 from medcrypt.dp.noise.generator import Generator
 
-__all__ = ["CellSampler", "Integers", "Sampler", "Size", "TableSampler", "draw", "fill"]
+__all__ = ["CellSampler", "Integers", "Sampler", "Size", "TableSampler", "draw", "fill", "low_bits_of"]
 
 Size = int | tuple[int, ...] | None
 Integers = NDArray[np.int64]
@@ -99,6 +100,17 @@ class CellSampler:
         if not self._accepts(first, magnitude, LazyUniform(words[2], further)):
             return None
         return -magnitude if negative else magnitude
+
+
+def low_bits_of(sigma: float | Fraction) -> int:
+    """Return l for cells of 2^l integers, in which a Gaussian of this standard deviation has one from 2.75 to 5.5.
+
+    A narrower one has fewer thresholds and more rejections; from 2.75 on the slopes are as small as the kernel asks.
+    """
+    low_bits = 0
+    while sigma > (11 << low_bits) / 2:
+        low_bits += 1
+    return low_bits
 
 
 def draw(sampler: Sampler, size: Size, out: Integers | None, generator: Generator | None) -> int | Integers:
