@@ -36,9 +36,9 @@ PACKING = paillier.Packing(clip=8.0, bits=32, max_terms=CLIENTS)
 
 # What arithmetic alone would take on one core of the processor that the goals were set on, counted in the multiply-adds
 # of IFMA: sixteen a cycle (two instructions of eight lanes) at 3.45 GHz. A number of k digits of 52 bits modulo n costs
-# 3 k^2 of them to square; a pair that stands for a residue modulo n^2 costs 10 k^2 to multiply and 8 k^2 to square.
+# 3 k^2 of them to square; a pair that stands for a residue modulo n^2 costs 10 k^2 to multiply and 7 k^2 to square.
 MULTIPLY_ADDS = 16 * 3.45e9
-SQUARE, PAIR, PAIR_SQUARE = 3, 10, 8
+SQUARE, PAIR, PAIR_SQUARE = 3, 10, 7
 WHOLE_N, HALF_N = 60**2, 30**2  # k^2 for n of 3072 bits and for its primes
 DIGITS = -(-512 // 5)  # of a short exponent, five bits each, and so the products of a power of h
 POWER = (
