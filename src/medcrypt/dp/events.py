@@ -46,7 +46,7 @@ RELATIONS = ("add_or_remove_one", "replace_one")
 
 def _real(name: str, value: object) -> float:
     """Return ``value`` as a finite float; a boolean or a string is a mistake, not a number."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if type(value) is not float and (isinstance(value, bool) or not isinstance(value, Real)):
         raise TypeError(f"{name} must be a real number, not {type(value).__name__}")
     try:
         number = float(value)
@@ -75,7 +75,7 @@ def _not_negative(name: str, value: object) -> float:
 
 def _natural(name: str, value: object) -> int:
     """Return ``value`` as an int of at least zero."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, Integral)):
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
     number = int(value)
     if number < 0:
