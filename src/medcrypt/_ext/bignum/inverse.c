@@ -125,8 +125,8 @@ static int64_t secret_steps(matrix *t, int64_t theta, uint64_t f, uint64_t g) {
     return (int64_t)signed_theta;
 }
 
-/* The same steps: runs of zeros at once, and up to 6 sums with the same f at once. */
-static int64_t public_steps(matrix *t, int64_t theta, uint64_t f, uint64_t g) {
+/* The same steps: runs of zeros at once, and up to 6 sums with the same f at once. Inlined, it has too few registers. */
+static __attribute__((noinline)) int64_t public_steps(matrix *t, int64_t theta, uint64_t f, uint64_t g) {
     uint64_t u = 1, v = 0, q = 0, r = 1;
     for (int left = STEPS;;) {
         int zeros = __builtin_ctzll(g | UINT64_MAX << left);
@@ -263,20 +263,37 @@ static int64_t secret_inverse(state *s) {
     return is_one(s->f, s->digits);
 }
 
-/* d <- d / 2^(62 batches) modulo n for 0 <= d <= 2^(62 batches): the result is at most n. */
+/* What n is multiplied by for a sum with x that 2^62 divides. */
+static int64_t quotient(const state *s, uint64_t x) { return (int64_t)((0 - x) * s->n_inverse & DIGIT); }
+
+/* d <- d / 2^(62 batches) modulo n for 0 <= d <= 2^(62 batches): the result is at most n. Two quotient digits in one
+ * pass over n, where there are as many. */
 static void divide(state *s, size_t batches) {
+    const int64_t *n = s->n;
+    size_t digits = s->digits;
     wide above = 0;
-    for (size_t i = 0; i < batches; i++) {
-        int64_t *d = s->d + i, quotient = (int64_t)((0 - (uint64_t)d[0]) * s->n_inverse & DIGIT);
-        wide sum = 0;
-        for (size_t j = 0; j < s->digits; j++) {
-            sum += (wide)quotient * s->n[j] + d[j];
+    for (size_t i = 0, pair; i < batches; i += 1 + pair) {
+        int64_t *d = s->d + i, q = quotient(s, (uint64_t)d[0]), r = 0;
+        wide sum = ((wide)q * n[0] + d[0]) >> STEPS;
+        pair = i + 1 < batches && digits > 1;
+        if (pair) {
+            sum += (wide)q * n[1] + d[1];
+            r = quotient(s, (uint64_t)sum);
+            sum = (sum + (wide)r * n[0]) >> STEPS;
+        }
+        for (size_t j = 1 + pair; j < digits; j++) {
+            sum += (wide)q * n[j] + d[j] + (wide)r * n[j - pair];
             d[j] = (int64_t)((uint64_t)sum & DIGIT), sum >>= STEPS;
         }
-        above += sum + d[s->digits];
-        d[s->digits] = (int64_t)((uint64_t)above & DIGIT), above >>= STEPS;
+        if (pair) {
+            above += sum + d[digits] + (wide)r * n[digits - 1];
+            d[digits] = (int64_t)((uint64_t)above & DIGIT), above >>= STEPS;
+            sum = 0;
+        }
+        above += sum + d[digits + pair];
+        d[digits + pair] = (int64_t)((uint64_t)above & DIGIT), above >>= STEPS;
     }
-    memmove(s->d, s->d + batches, s->digits * sizeof *s->d);
+    memmove(s->d, s->d + batches, digits * sizeof *s->d);
 }
 
 static int64_t public_inverse(state *s) {

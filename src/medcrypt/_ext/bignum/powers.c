@@ -108,38 +108,44 @@ int bn_unwind(const bn_ring *ring, uint64_t *running, const uint64_t *x, const u
     return finish(ring, scratch, group);
 }
 
-/* m <- n - m, for m below the n of that lane: n itself for 0. `spare` has the words of n. */
-static void negative(const bn_ring *ring, uint8_t *m, size_t width, size_t lane, uint64_t *spare) {
-    const uint64_t *n = ring->n_words + lane * ring->words;
-    uint64_t borrow = 0;
-    bn_words_of_bytes(spare, ring->words, m, width);
-    for (size_t i = 0; i < ring->words; i++) {
-        uint64_t less = n[i] - spare[i], both = less - borrow;
-        borrow = (n[i] < spare[i]) | (less < borrow);
-        spare[i] = both;
-    }
-    bn_bytes_of_words(m, width, spare, ring->words);
+/* y = 2 - y for the product y of a loose residue and one below 2 n, whose halves are below 5/4 n and so at most 2 n - 2:
+ * with 2 n + (2 n - 2) n, which is 0, neither half is negative, and with the least 1 both stay below 4 n. */
+static void two_minus(const bn_ring *ring, uint64_t *y) {
+    size_t lanes = ring->kernels->lanes, size = ring->kernels->digit_bits, single = bn_single_words(ring);
+    uint64_t mask = ~UINT64_C(0) >> (64 - size);
+    for (size_t half = 0; half < 2; half++)
+        for (size_t lane = 0; lane < lanes; lane++) {
+            signed __int128 carry = half == 0 ? 0 : -2;
+            for (size_t i = lane; i < single; i += lanes) {
+                uint64_t *digit = y + half * single + i;
+                carry += 2 * ((signed __int128)ring->n[i] + ring->one[half * single + i]) - *digit;
+                *digit = (uint64_t)carry & mask;
+                carry >>= size;
+            }
+        }
 }
 
-/* With x = a + b n and t = a^-1 mod n, x t = 1 + m n, and x^-1 = (1 - m n) t: only t is a long computation. */
+/* x^-1 = t (2 - x t) for t = a^-1 mod n and x = a + b n, by Newton: only t is a long computation. */
 int bn_public_inverses_of_lanes(const bn_ring *ring, uint64_t *z, const uint64_t *x, size_t present, int *all) {
-    size_t group = bn_group_words(ring), width = 8 * ring->words, words = 2 * group + (present + 2) * ring->words;
-    uint64_t *t = bn_allocate(words), *product = t + group, *spare = product + group;
-    uint8_t *n = (uint8_t *)(spare + ring->words), *values = n + width;
-    int done = t != NULL && bn_leave_pair(ring, values, NULL, width, x, present);
-    *all = 1;
-    for (size_t lane = 0; done && lane < present; lane++) {
-        int found = 0;
+    size_t group = bn_group_words(ring), width = 8 * ring->words, spare_words = 4 * (ring->words + 1);
+    size_t words = 2 * group + spare_words + (present + 1) * ring->words;
+    uint64_t *scratch = workspace(ring, words);
+    if (scratch == NULL) return 0;
+    uint64_t *t = scratch + bn_scratch_words(ring), *product = t + group, *spare = product + group;
+    uint8_t *n = (uint8_t *)(spare + spare_words), *values = n + width;
+    int done = 1, found = 1;
+    memcpy(t, x, bn_single_words(ring) * sizeof *t);
+    bn_single_leave(ring, values, width, t, present, scratch, spare);
+    for (size_t lane = 0; done && found && lane < present; lane++) {
         bn_bytes_of_words(n, width, ring->n_words + lane * ring->words, ring->words);
         done = bn_public_inverses(values + lane * width, values + lane * width, width, 1, n, &found);
-        *all &= found;
     }
-    done = done && bn_enter(ring, t, values, width, present) && bn_multiply(ring, product, x, t, 1) &&
-           bn_leave_pair(ring, NULL, values, width, product, present);
-    for (size_t lane = 0; done && lane < present; lane++) negative(ring, values + lane * width, width, lane, spare);
-    done = done && bn_conceal(ring, z, t, values, width, present);
-    bn_release(t, words);
-    return done;
+    done = done && bn_enter(ring, t, values, width, present);
+    ring->kernels->multiply(ring, product, x, t, scratch);
+    two_minus(ring, product);
+    ring->kernels->multiply(ring, z, t, product, scratch);
+    *all = found;
+    return finish(ring, scratch, words) && done;
 }
 
 /* ---- windows ------------------------------------------------------------------------------------------ */
