@@ -11,8 +11,9 @@
  * y belongs to column s + j: the vector of columns v gets x_s times the digits of y from 2 v - s on. These lie ready in
  * two copies of y, the second moved up by a digit, and columns never move within a vector.
  *
- * b' takes the quotient digits of a' off, which must be known then: it is a block behind. While the columns of one block
- * are reduced they receive the rows of the next one, which do not wait for quotient digits.
+ * b' gives the quotient digits of a', which must be known then: it is a block behind, and its columns are signed. Those
+ * that vanish sum up to -q and more, a multiple of R above -R: what they carry is not negative, nor is what is left.
+ * While the columns of one block are reduced they receive the rows of the next one, which wait for no quotient digit.
  *
  * What is left of 64-bit columns is carried at the end: after one step upwards digits are below 2^52 + 2^12, and of
  * what is still to be carried there is at most 1 a digit. A digit above 2^52 - 1 generates a carry, one equal to it
@@ -26,7 +27,15 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 32")
 
-enum { MOST = 15, LANES = 2, BLOCK = 2, WORDS = 8, HALF = 4 /* words of a vector that belong to a' */ };
+enum {
+    LANES = 2,
+    BLOCK = 2,
+    WORDS = 8,
+    HALF = 4,    /* words of a vector that belong to a' */
+    SHORT = 10,  /* vectors of the primes of keys of 2048 bits */
+    LONG = 15,   /* and of 3072 */
+    TOGETHER = 8 /* entries of a table that are read at a time */
+};
 
 typedef __m512i vector;
 
@@ -149,19 +158,19 @@ INLINE digits quotient(vector lowest, vector *carry, const uint64_t *n, vector i
     digits q;
     vector sum = lower(lowest);
     q.first = low(zeros(), sum, inverse);
-    vector over = _mm512_srli_epi64(add(sum, digit_mask()), 52);
+    vector over = _mm512_srai_epi64(add(sum, digit_mask()), 52);
     lowest = _mm512_mask_add_epi64(lowest, 0xcc, lowest, over);
     lowest = add(low(lowest, q.first, load(n, 0)), high(zeros(), q.first, load(n, 1)));
     sum = upper(lowest);
     q.second = low(zeros(), sum, inverse);
-    *carry = _mm512_maskz_srli_epi64(0x33, add(sum, digit_mask()), 52);
+    *carry = _mm512_maskz_srai_epi64(0x33, add(sum, digit_mask()), 52);
     return q;
 }
 
-/* The quotient digits of a', complemented, as what b' receives. */
-INLINE vector complement(digits q) {
+/* What the next block begins with: the carry, less the quotient digits of a' for b'. */
+INLINE vector handed_over(digits q, vector carry) {
     vector both = _mm512_mask_blend_epi64(0x0c, q.first, q.second);
-    return _mm512_maskz_shuffle_i64x2(0xf0, _mm512_xor_si512(both, digit_mask()), _mm512_xor_si512(both, digit_mask()), 0x44);
+    return _mm512_mask_sub_epi64(carry, 0xf0, carry, _mm512_shuffle_i64x2(both, both, 0x44));
 }
 
 /* columns += the rows x times y, from vector 0 on. */
@@ -173,33 +182,27 @@ INLINE void add_row(uint64_t *columns, digits x, const uint64_t *y, const size_t
     }
 }
 
-/* columns = x y / R for the rows x and y, plus others z / R if there are others; b' is a block behind and 1 too large. */
+/* columns = (x y + others z) / R for the rows x and others, and copies of y and z; `others` may be NULL. */
 INLINE void multiply_in_memory(parts p, const uint64_t *others, const size_t vectors) {
     uint64_t *columns = p.columns;
     memset(columns, 0, (vectors + 2) * WORDS * sizeof *columns);
     add_row(columns, row(p.rows, 0), p.y, vectors);
-    vector lowest = load(columns, 0), next = _mm512_maskz_set1_epi64(0x30, 1), carry;
+    vector lowest = load(columns, 0), carry;
     for (size_t t = 0; t < vectors; t++) {
         digits q = quotient(lowest, &carry, p.n, p.inverse), x = row(p.rows, t + 1), o = x;
         if (others != NULL) o = row(others, t + 1);
         window y = first_window(p.y, 0), z = first_window(p.z, 0), n = first_window(p.n, 1);
-        lowest = plus(load(columns, 1), x, y);
-        if (others != NULL) lowest = plus(lowest, o, z);
-        lowest = plus(add(lowest, add(carry, add(complement(q), next))), q, n);
-        next = zeros();
-        for (size_t v = 2; v <= vectors; v++) {
-            vector sum = load(columns, v);
-            n = after(n, p.n, v);
-            y = after(y, p.y, v - 1);
-            sum = plus(plus(sum, x, y), q, n);
+        for (size_t v = 1; v <= vectors; v++) {
+            if (v > 1) n = after(n, p.n, v), y = after(y, p.y, v - 1);
+            vector sum = plus(plus(load(columns, v), x, y), q, n);
             if (others != NULL) {
-                z = after(z, p.z, v - 1);
+                if (v > 1) z = after(z, p.z, v - 1);
                 sum = plus(sum, o, z);
             }
-            store(columns, v - 1, sum);
+            if (v == 1) lowest = add(sum, handed_over(q, carry));
+            else store(columns, v - 1, sum);
         }
-        y = after(y, p.y, vectors);
-        vector sum = plus(zeros(), x, y);
+        vector sum = plus(zeros(), x, after(y, p.y, vectors));
         if (others != NULL) sum = plus(sum, o, after(z, p.z, vectors));
         store(columns, vectors, sum);
     }
@@ -218,7 +221,7 @@ INLINE void multiply_in_memory(parts p, const uint64_t *others, const size_t vec
 /* The same with the columns in registers, for a number of vectors that the compiler knows. The quotient of the next
  * block is under way while the other columns of this one are reduced. */
 INLINE void multiply_in_registers(parts p, const uint64_t *others, const size_t vectors) {
-    vector c[MOST + 1], next = _mm512_maskz_set1_epi64(0x30, 1), carry;
+    vector c[LONG + 1], carry;
     digits x = row(p.rows, 0), o = x;
     window y = first_window(p.y, 0), z = first_window(p.z, 0), n;
     UNROLL for (size_t v = 0; v <= vectors; v++) {
@@ -232,9 +235,10 @@ INLINE void multiply_in_registers(parts p, const uint64_t *others, const size_t 
         y = first_window(p.y, 0), z = first_window(p.z, 0), n = first_window(p.n, 1);
         c[0] = plus(c[1], x, y);
         if (others != NULL) c[0] = plus(c[0], o, z);
-        c[0] = add(plus(c[0], q, n), add(carry, add(complement(q), next)));
-        next = zeros();
-        digits following = quotient(t + 1 < vectors ? c[0] : _mm512_maskz_mov_epi64(0xf0, c[0]), &carry, p.n, p.inverse);
+        c[0] = add(plus(c[0], q, n), handed_over(q, carry));
+        /* The last one is a block more for b' alone. */
+        vector lowest = t + 1 < vectors ? c[0] : _mm512_maskz_mov_epi64(0xf0, c[0]);
+        digits next = quotient(lowest, &carry, p.n, p.inverse);
         UNROLL for (size_t v = 2; v <= vectors; v++) {
             n = after(n, p.n, v), y = after(y, p.y, v - 1), z = after(z, p.z, v - 1);
             c[v - 1] = plus(c[v], x, y);
@@ -243,7 +247,7 @@ INLINE void multiply_in_registers(parts p, const uint64_t *others, const size_t 
         }
         c[vectors] = plus(zeros(), x, after(y, p.y, vectors));
         if (others != NULL) c[vectors] = plus(c[vectors], o, after(z, p.z, vectors));
-        q = following;
+        q = next;
     }
     n = first_window(p.n, 0);
     vector a = c[0];
@@ -254,11 +258,9 @@ INLINE void multiply_in_registers(parts p, const uint64_t *others, const size_t 
     }
 }
 
-/* The primes of keys of 2048 and 3072 bits have 10 and 15 vectors of digits. */
-INLINE void multiply_and_reduce(parts p, const uint64_t *others) {
-    if (p.vectors == 10) multiply_in_registers(p, others, 10);
-    else if (p.vectors == MOST) multiply_in_registers(p, others, MOST);
-    else multiply_in_memory(p, others, p.vectors);
+INLINE void multiply_and_reduce(parts p, const uint64_t *others, const size_t vectors) {
+    if (vectors == SHORT || vectors == LONG) multiply_in_registers(p, others, vectors);
+    else multiply_in_memory(p, others, vectors);
 }
 
 /* ---- carries ------------------------------------------------------------------------------------------- */
@@ -274,17 +276,15 @@ INLINE uint64_t carried(uint64_t generate, uint64_t pass, uint64_t *into) {
     return (sum ^ ones) & number;
 }
 
-/* The halves of z = the columns as digits, less 1 for b'; the values are known to fit. */
+/* z = the columns as digits, those of b' only for `both`; the values are known to fit. */
 INLINE void normalise(uint64_t *z, uint64_t *columns, size_t vectors, const int both) {
-    /* Less 1 is plus R - 1, all ones, without the carry out of the highest digit. */
-    const vector ones = _mm512_maskz_mov_epi64(0xf0, digit_mask());
     vector before = zeros();
     uint64_t into[4] = {0, 0, 0, 0};
     for (size_t from = 0; from < vectors; from += 8) {
         size_t here = vectors - from < 8 ? vectors - from : 8;
         uint64_t generate = 0, pass = 0, carries = 0;
         for (size_t v = 0; v < here; v++) {
-            vector sum = add(load(columns, from + v), ones), up = _mm512_srli_epi64(sum, 52);
+            vector sum = load(columns, from + v), up = _mm512_srli_epi64(sum, 52);
             sum = add(_mm512_and_si512(sum, digit_mask()), one_up(up, before));
             before = up;
             generate |= (uint64_t)_mm512_cmpgt_epu64_mask(sum, digit_mask()) << WORDS * v;
@@ -307,25 +307,39 @@ INLINE void normalise(uint64_t *z, uint64_t *columns, size_t vectors, const int 
 
 /* ---- products ------------------------------------------------------------------------------------------ */
 
-static void multiply_pairs(const bn_ring *ring, uint64_t *z, const uint64_t *x, const uint64_t *y, uint64_t *scratch) {
+INLINE void multiply_of(const bn_ring *ring, uint64_t *z, const uint64_t *x, const uint64_t *y, uint64_t *scratch,
+                        const size_t vectors) {
     parts p = parts_of(ring, scratch);
-    size_t half = p.vectors * HALF;
     copy_modulus(ring, p);
-    copy(p.y, y, p.vectors);
-    copy(p.z, y + half, p.vectors);
-    lay_rows(p.rows, x, x + half, p.vectors);
-    lay_rows(p.others, NULL, x, p.vectors);
-    multiply_and_reduce(p, p.others);
-    normalise(z, p.columns, p.vectors, 1);
+    copy(p.y, y, vectors);
+    copy(p.z, y + vectors * HALF, vectors);
+    lay_rows(p.rows, x, x + vectors * HALF, vectors);
+    lay_rows(p.others, NULL, x, vectors);
+    multiply_and_reduce(p, p.others, vectors);
+    normalise(z, p.columns, vectors, 1);
+}
+
+INLINE void square_of(const bn_ring *ring, uint64_t *z, const uint64_t *x, uint64_t *scratch, const size_t vectors) {
+    parts p = parts_of(ring, scratch);
+    copy_modulus(ring, p);
+    copy(p.y, x, vectors);
+    lay_rows_of_square(p.rows, x, x + vectors * HALF, vectors);
+    multiply_and_reduce(p, NULL, vectors);
+    normalise(z, p.columns, vectors, 1);
+}
+
+static void multiply_pairs(const bn_ring *ring, uint64_t *z, const uint64_t *x, const uint64_t *y, uint64_t *scratch) {
+    size_t vectors = ring->digits / BLOCK;
+    if (vectors == SHORT) multiply_of(ring, z, x, y, scratch, SHORT);
+    else if (vectors == LONG) multiply_of(ring, z, x, y, scratch, LONG);
+    else multiply_of(ring, z, x, y, scratch, vectors);
 }
 
 static void square_pair(const bn_ring *ring, uint64_t *z, const uint64_t *x, uint64_t *scratch) {
-    parts p = parts_of(ring, scratch);
-    copy_modulus(ring, p);
-    copy(p.y, x, p.vectors);
-    lay_rows_of_square(p.rows, x, x + p.vectors * HALF, p.vectors);
-    multiply_and_reduce(p, NULL);
-    normalise(z, p.columns, p.vectors, 1);
+    size_t vectors = ring->digits / BLOCK;
+    if (vectors == SHORT) square_of(ring, z, x, scratch, SHORT);
+    else if (vectors == LONG) square_of(ring, z, x, scratch, LONG);
+    else square_of(ring, z, x, scratch, vectors);
 }
 
 /* The first halves alone: the second ones are computed with b = 0 and left. */
@@ -334,7 +348,7 @@ static void multiply_single(const bn_ring *ring, uint64_t *z, const uint64_t *x,
     copy_modulus(ring, p);
     copy(p.y, y, p.vectors);
     lay_rows(p.rows, x, NULL, p.vectors);
-    multiply_and_reduce(p, NULL);
+    multiply_in_memory(p, NULL, p.vectors);
     normalise(z, p.columns, p.vectors, 0);
 }
 
@@ -348,15 +362,17 @@ static void square_single(const bn_ring *ring, uint64_t *z, const uint64_t *x, u
 static void pick(uint64_t *z, const uint64_t *table, const uint64_t *index, size_t digits, size_t entries) {
     size_t words = digits * LANES;
     vector wanted = _mm512_broadcast_i64x2(_mm_loadu_si128((const __m128i *)index));
-    for (size_t e = 0; e < entries; e += 8) {
-        __mmask8 masks[8];
-        UNROLL for (int f = 0; f < 8; f++)
-            masks[f] = _mm512_cmpeq_epi64_mask(wanted, _mm512_set1_epi64((long long)e + f));
+    for (size_t e = 0; e < entries; e += TOGETHER) {
+        vector masks[TOGETHER];
+        UNROLL for (int f = 0; f < TOGETHER; f++)
+            masks[f] = _mm512_movm_epi64(_mm512_cmpeq_epi64_mask(wanted, _mm512_set1_epi64((long long)e + f)));
         for (size_t i = 0; i < words; i += WORDS) {
             __mmask8 live = words - i < WORDS ? 0x0f : 0xff;
             vector found = e == 0 ? zeros() : _mm512_maskz_loadu_epi64(live, z + i);
-            UNROLL for (int f = 0; f < 8; f++)
-                found = _mm512_mask_loadu_epi64(found, masks[f] & live, table + (e + (size_t)f) * words + i);
+            UNROLL for (int f = 0; f < TOGETHER; f++) { /* found | (entry & mask) */
+                vector entry = _mm512_maskz_loadu_epi64(live, table + (e + (size_t)f) * words + i);
+                found = _mm512_ternarylogic_epi64(found, entry, masks[f], 0xf8);
+            }
             _mm512_mask_storeu_epi64(z + i, live, found);
         }
     }
