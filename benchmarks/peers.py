@@ -31,6 +31,7 @@ PEERS = (
     "dp-accounting",
     "opendp",
     "opacus",
+    "prv-accountant",
     "mpmath",
     "sycret",
 )
