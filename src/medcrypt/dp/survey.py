@@ -62,9 +62,12 @@ class Survey:
         slope, curvature = self.squared_mu * (c + 0.5), np.full_like(c, self.squared_mu)
         if self.counts.size:
             rows = max(1, int(_WIDE / self.losses.size))
-            parts = [self._tilted(c[first : first + rows]) for first in range(0, c.size, rows)]
-            some = [np.concatenate(part) for part in zip(*parts, strict=True)]
-            value, slope, curvature = value + some[0], slope + some[1], curvature + some[2]
+            for first in range(0, c.size, rows):
+                some = slice(first, first + rows)
+                tilted = self._tilted(c[some])
+                value[some] += tilted[0]
+                slope[some] += tilted[1]
+                curvature[some] += tilted[2]
         return value, slope, curvature
 
     def saddle_at_epsilon(self, epsilon: float) -> Saddle:
@@ -97,16 +100,19 @@ class Survey:
         """Return the tables' part of the moments."""
         alpha = c[:, None] * self.losses[:, None, :]
         weight = alpha + self.log_masses[:, None, :]
-        top = np.max(weight, axis=2, keepdims=True)
-        top = np.where(top > 200.0, top, 0.0)
-        with np.errstate(under="ignore", over="ignore", invalid="ignore", divide="ignore"):
-            np.exp(np.subtract(weight, top, out=weight), out=weight)
-            np.expm1(np.minimum(alpha, 700.0, out=alpha), out=alpha)
-            mass, mean, square = np.moveaxis(weight @ self._powers, 2, 0)
-            small, top = np.log1p((alpha @ self._masses)[:, :, 0]), top[:, :, 0]
-            value = np.where(top > 0.0, top + np.log(mass), small)
-            mean, square = mean / mass, square / mass
-            bend = np.maximum(square - mean * mean, 0.0)
+        top = weight.max(axis=2)
+        scaled = top > 200.0
+        if scaled.any():
+            weight -= np.where(scaled, top, 0.0)[:, :, None]
+        np.exp(weight, out=weight)
+        np.expm1(np.minimum(alpha, 700.0, out=alpha), out=alpha)
+        sums = weight @ self._powers
+        mass = sums[:, :, 0]
+        value = np.log1p((alpha @ self._masses)[:, :, 0])
+        if scaled.any():
+            value = np.where(scaled, top + np.log(mass), value)
+        mean, square = sums[:, :, 1] / mass, sums[:, :, 2] / mass
+        bend = np.maximum(square - mean * mean, 0.0)
         return self.counts @ value, self.counts @ mean, self.counts @ bend
 
     @np.errstate(all="ignore")
