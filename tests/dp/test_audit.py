@@ -1,6 +1,7 @@
 """Audits: exact intervals and p-values, sound mechanisms pass, planted faults are found."""
 
 import math
+from fractions import Fraction
 
 import mpmath as mp
 import numpy as np
@@ -173,6 +174,10 @@ SOUND = [
     dp.HistogramMechanism(range(5), scale=1.0),
     dp.HistogramMechanism(range(5), scale=1.0, neighbors="replace_one"),
     dp.CountMechanism(scale=0.5),
+    dp.PrivateBinsMechanism(scale=1.0, delta=0.1),
+    dp.PrivateBinsMechanism(scale=1.0, delta=1e-6, neighbors="replace_one"),
+    dp.SparseVector(1.0, threshold=0.5, clip=1, granularity=1),
+    dp.SparseVector(2.0, threshold=0.5, clip=1.0, positives=2, neighbors="replace_one"),
 ]
 
 
@@ -287,6 +292,27 @@ def test_clipping_after_the_noise_is_found():
             return np.clip(noisy, -self.clip, self.clip)
 
     assert "tells neighbours apart" in found(ClippedLate(1.0, clip=1.0))
+
+
+@pytest.mark.parametrize("relation", ["add_or_remove_one", "replace_one"])
+def test_secret_bins_with_a_low_threshold_or_too_little_noise_are_found(relation):
+    lower = dp.PrivateBinsMechanism(scale=1.0, delta=1e-3, neighbors=relation)
+    lower.threshold -= 4
+    assert "tells neighbours apart" in found(lower)
+    narrower = dp.PrivateBinsMechanism(scale=1.0, delta=1e-3, neighbors=relation)
+    narrower._scale = 0.4
+    assert "tells neighbours apart" in found(narrower)
+
+
+@pytest.mark.parametrize("relation", ["add_or_remove_one", "replace_one"])
+def test_a_sparse_vector_that_compares_with_too_little_noise_is_found(relation):
+    """Faults of published variants (Lyu, Su and Li 2017, Figure 1): exact answers, more answers than are paid for."""
+    exact = dp.SparseVector(1.0, threshold=0.5, clip=1, granularity=1, neighbors=relation)
+    exact._question = Fraction(1, 100)
+    assert "tells neighbours apart" in found(exact)
+    endless = dp.SparseVector(1.0, threshold=0.5, clip=1, granularity=1, neighbors=relation)
+    endless._question, endless.positives = endless._question / 4, 4
+    assert "tells neighbours apart" in found(endless)
 
 
 def test_a_seed_that_is_used_again_is_found():

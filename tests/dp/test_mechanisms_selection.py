@@ -315,3 +315,20 @@ def test_a_sparse_vector_that_is_past_its_answers_stays_closed():
 def test_a_sparse_vector_is_not_copied(duplicate):
     with pytest.raises(TypeError, match="twice"):
         duplicate(dp.SparseVector(epsilon=1.0, threshold=5.0, clip=1.0))
+
+
+def test_answers_for_audits_are_those_of_a_sparse_vector():
+    vector = dp.SparseVector(1e9, threshold=2.5, clip=1.0, positives=2)
+    questions = [[1.0], [1.0] * 3, [1.0] * 2, [5.0] * 4, [1.0] * 9]
+    answers = vector.release_many(questions, 7)
+    assert answers.tolist() == [[0, 1, 0, 1, -1]] * 7
+    assert [vector.above(question) for question in questions[:4]] == [False, True, False, True]
+    assert vector.release_many(questions, 0).shape == (0, 5)
+
+
+def test_secret_bins_for_audits_are_those_of_a_release():
+    mechanism = dp.PrivateBinsMechanism(scale=1e-3, delta=1e-9)
+    records = ["a"] * mechanism.threshold + ["b"] * (mechanism.threshold - 1) + ["c"] * 50
+    assert mechanism.release(records) == {"a": mechanism.threshold, "c": 50}
+    assert mechanism.release_many(records, 3).tolist() == [[2, mechanism.threshold + 50]] * 3
+    assert mechanism.release_many([], 2).tolist() == [[0, 0]] * 2

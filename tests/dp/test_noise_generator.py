@@ -1,9 +1,12 @@
 """Words come from the operating system's seeds, are used once, and pass what random bits pass."""
 
 import copy
+import json
 import math
 import os
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -59,6 +62,43 @@ def test_threads_and_calls_draw_different_words():
     with ThreadPoolExecutor(8) as pool:
         drawn = list(pool.map(lambda _: words_of(None, 1000), range(32)))
     assert np.unique(np.concatenate(drawn)).size == 32_000
+
+
+INTERPRETERS = """
+import json, os, warnings
+warnings.simplefilter("ignore")  # numpy, about interpreters
+from medcrypt import dp
+try:
+    import _interpreters as interpreters
+    other = interpreters.create("legacy")
+except ImportError:
+    import _xxsubinterpreters as interpreters
+    other = interpreters.create(isolated=False)
+read, write = os.pipe()
+draw = "from medcrypt import dp; drawn = dp.noise.rounded_gaussian(1e12, 8).tolist()"
+told = f"import json, os; os.write({write}, json.dumps(drawn).encode())"
+caught = f"import json, os; os.write({write}, json.dumps(str(error)).encode())"
+interpreters.run_string(other, f'''
+import warnings
+warnings.simplefilter("ignore")
+try:
+    {draw}
+except ImportError as error:
+    {caught}
+else:
+    {told}
+''')
+print(json.dumps([dp.noise.rounded_gaussian(1e12, 8).tolist(), json.loads(os.read(read, 4096))]))
+"""
+
+
+def test_a_second_interpreter_of_the_process_is_refused_or_draws_other_noise():
+    done = subprocess.run([sys.executable, "-c", INTERPRETERS], capture_output=True, text=True, check=True)
+    ours, theirs = json.loads(done.stdout)
+    if isinstance(theirs, str):
+        assert "interpreter" in theirs
+    else:
+        assert not set(ours) & set(theirs)
 
 
 def test_a_generator_is_neither_pickled_nor_copied():

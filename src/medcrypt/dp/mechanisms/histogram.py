@@ -279,6 +279,44 @@ class PrivateBinsMechanism:
             If labels are of another type or of different types. Labels that are equal and yet differ (1 and True, 0.0
             and -0.0) would tell who came first.
         """
+        labels, true = self._counts(records)
+        noisy = true + noise.discrete_laplace(self._scale, len(labels))
+        return {
+            label: count
+            for label, count in zip(labels, noisy.tolist(), strict=True)
+            if count >= self.threshold
+        }
+
+    def release_many(self, records: Iterable[Label | np.generic], count: int) -> Integers:
+        """Return what ``count`` independent releases look like, each of which is to be accounted: for audits.
+
+        Parameters
+        ----------
+        records, count
+            The records, as for `release`, and how many releases.
+
+        Returns
+        -------
+        ndarray of int64
+            Array of shape (count, 2): how many bins are mentioned, and how many records they have together.
+        """
+        _, true = self._counts(records)
+        noisy = true + noise.discrete_laplace(self._scale, (_at_least(0, "count", count), true.size))
+        mentioned = noisy >= self.threshold
+        return np.stack([mentioned.sum(axis=1), (noisy * mentioned).sum(axis=1)], axis=1)
+
+    def worst_neighbors(self) -> list[tuple[list[Label | np.generic], list[Label | np.generic]]]:
+        """Return pairs of neighbouring records that tell the mechanism apart well: for audits.
+
+        One record takes a bin to the threshold, or is alone in its bin; replaced, it does both.
+        """
+        others: list[Label | np.generic] = ["common"] * (self.threshold - 1)
+        if self.neighbors == "replace_one":
+            return [([*others, "common"], [*others, "rare"])]
+        return [([*others, "common"], others), (["rare"], [])]
+
+    def _counts(self, records: Iterable[Label | np.generic]) -> tuple[list[Any], Integers]:
+        """Return the labels that occur, sorted, and how many records have each."""
         counts: dict[Any, int] = {}
         types = set()
         for record in records:
@@ -288,13 +326,7 @@ class PrivateBinsMechanism:
         if len(types) > 1:
             raise TypeError("the labels of a release must be all str, all bytes or all int")
         labels = sorted(counts)
-        true = np.array([counts[label] for label in labels], dtype=np.int64)
-        noisy = true + noise.discrete_laplace(self._scale, len(labels))
-        return {
-            label: count
-            for label, count in zip(labels, noisy.tolist(), strict=True)
-            if count >= self.threshold
-        }
+        return labels, np.array([counts[label] for label in labels], dtype=np.int64)
 
     def charge(self, epsilon: float, draws: int) -> float:
         """Return the delta to add for draws that are not exactly of their law.

@@ -2,6 +2,7 @@
 
 import math
 import threading
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from medcrypt.dp import noise
 from medcrypt.dp.events import PureDP, _at_least, _positive, _real
-from medcrypt.dp.mechanisms.lattice import ClippedSum, power_of_two_below
+from medcrypt.dp.mechanisms.lattice import ClippedSum, Integers, power_of_two_below
 from medcrypt.errors import BudgetError
 
 __all__ = ["SparseVector"]
@@ -86,14 +87,13 @@ class SparseVector:
         steps = math.floor(self._clipped.l1_sensitivity / step)
         self._left = self.positives
         self._question = 4 * self.positives * Fraction(steps) / Fraction(epsilon)
-        threshold_scale = 2 * Fraction(steps) / Fraction(epsilon)
-        self.distance = max(noise.distance("discrete_laplace", s) for s in (self._question, threshold_scale))
+        self._scale = 2 * Fraction(steps) / Fraction(epsilon)
+        self.distance = max(noise.distance("discrete_laplace", s) for s in (self._question, self._scale))
         self.event = PureDP(epsilon)
         self.neighbors = neighbors
         self.draws = 1
-        self._threshold = math.floor(_real("threshold", threshold) / step) + noise.discrete_laplace(
-            threshold_scale
-        )
+        self._exact = math.floor(_real("threshold", threshold) / step)
+        self._threshold = self._exact + noise.discrete_laplace(self._scale)
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -130,6 +130,44 @@ class SparseVector:
             answer = total + noise.discrete_laplace(self._question) > self._threshold
             self._left -= answer
             return answer
+
+    def release_many(self, questions: Sequence[ArrayLike], count: int) -> Integers:
+        """Return the answers of ``count`` new mechanisms of the same kind to the same questions: for audits.
+
+        This one's threshold and its answers left stay as they are; each of the others is to be accounted.
+
+        Parameters
+        ----------
+        questions
+            The records of each question, as for `above`.
+        count
+            How many mechanisms.
+
+        Returns
+        -------
+        ndarray of int64
+            Array of shape (count, number of questions): 1 for "above", 0 for not, -1 where the mechanism was used up.
+        """
+        totals = np.array([int(self._clipped(np.asarray(records))) for records in questions], dtype=np.int64)
+        rows = _at_least(0, "count", count)
+        thresholds = self._exact + noise.discrete_laplace(self._scale, (rows, 1))
+        above = totals + noise.discrete_laplace(self._question, (rows, totals.size)) > thresholds
+        used_up = np.cumsum(above, axis=1) - above >= self.positives
+        return np.where(used_up, -1, above).astype(np.int64)
+
+    def worst_neighbors(self) -> list[tuple[list[list[float]], list[list[float]]]]:
+        """Return pairs of questions to neighbouring records that tell the mechanism apart well: for audits.
+
+        One record brings some sums closer to the threshold, or farther from it, and the next the other way.
+        """
+        with_record = [
+            [[side * self._clipped.clip]] * 3 + [[-side * self._clipped.clip]] for side in (1.0, -1.0)
+        ]
+        without = [[-record for record in question] for question in with_record[0]]
+        if self.neighbors == "replace_one":
+            return [(with_record[0], without)]
+        nobody: list[list[float]] = [[]] * 4
+        return [(questions, nobody) for questions in with_record]
 
     def charge(self, epsilon: float) -> float:
         """Return the delta to add for the draws so far, which are not exactly of their law.
