@@ -1,4 +1,4 @@
-"""The chaotic cipher, and the maps."""
+"""The chaotic cipher, the maps, and what breaks and measures the published schemes."""
 
 import numpy as np
 
@@ -32,7 +32,23 @@ class Chaotic:
 class Maps:
     """64 steps of 4096 lanes."""
 
-    params = (["logistic", "sine", "henon", "lorenz", "lattice"], [32, 64])
+    params = (
+        [
+            "logistic",
+            "tent",
+            "piecewise",
+            "sine",
+            "henon",
+            "cat",
+            "cat3",
+            "baker",
+            "lorenz",
+            "chen",
+            "coupling",
+            "lattice",
+        ],
+        [32, 64],
+    )
     param_names = ("map", "bits")
 
     def setup(self, name, bits):
@@ -45,3 +61,53 @@ class Maps:
 
     def time_orbit(self, name, bits):
         self.map.orbit(self.start, 1, every=64)
+
+    def time_lyapunov(self, name, bits):
+        self.map.lyapunov(256)
+
+
+class Attacks:
+    """Chosen images against a scheme, the oracle's own work included: 64 x 64, or 16 x 16 for the linear ones."""
+
+    params = (["GaoChen", "YenGuo", "ChenMaoChui", "Ye", "Fridrich", "HuaJinXuHuang"],)
+    param_names = ("scheme",)
+
+    def setup(self, name):
+        try:
+            from medcrypt import attacks
+            from medcrypt.images.chaotic import schemes
+        except ImportError as missing:
+            raise NotImplementedError from missing
+        side = 16 if name in ("Fridrich", "HuaJinXuHuang") else 64
+        scheme = schemes.Fridrich.random(side) if name == "Fridrich" else getattr(schemes, name).random()
+        self.attack = {
+            "ChenMaoChui": attacks.mixing_shuffle,
+            "Ye": attacks.bit_shuffle,
+            "Fridrich": attacks.affine,
+            "HuaJinXuHuang": attacks.affine,
+        }.get(name, attacks.shuffle)
+        self.oracle = lambda: attacks.Oracle(scheme.encrypt, (side, side))
+        self.attack(self.oracle())  # the scheme's schedule is computed once
+
+    def time_recover(self, name):
+        self.attack(self.oracle())
+
+
+class Statistics:
+    """The whole report of an image beside its ciphertext."""
+
+    params = ([512, 2048], ["u1", "<u2"])
+    param_names = ("side", "dtype")
+
+    def setup(self, side, dtype):
+        try:
+            from medcrypt import SecretKey
+            from medcrypt.images import chaotic, statistics
+        except ImportError as missing:
+            raise NotImplementedError from missing
+        y, x = np.mgrid[:side, :side]
+        self.image, self.statistics = (x * y // 7 + x).astype(dtype), statistics
+        self.cipher = chaotic.encrypt(self.image, SecretKey.generate(), authenticated=False).pixels
+
+    def time_report(self, side, dtype):
+        self.statistics.report(self.image, self.cipher)

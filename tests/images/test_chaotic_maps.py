@@ -99,6 +99,23 @@ def test_the_logistic_map_doubles_its_period():
     assert found.points[0, 0] == pytest.approx(1 - 1 / 2.8, abs=1e-6)
 
 
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("name", maps.NAMES)
+def test_every_parameter_of_every_map_has_a_diagram(name, bits):
+    for parameter, (usual,) in Map(name).parameters.items():
+        found = diagram(name, parameter, [0.5 * usual, usual], samples=20, skip=50, bits=bits)
+        assert found.points.shape == (20, 2)
+        assert np.unique(found.points[:, 1]).size > 10  # the usual value is chaotic
+        assert not np.array_equal(found.points[:, 0], found.points[:, 1])
+
+
+def test_uncoupled_sites_of_a_lattice_go_the_logistic_way():
+    found = diagram("lattice", "r", [3.2, 3.5], epsilon=0.0, samples=64)
+    alone = diagram("logistic", "r", [3.2, 3.5], samples=64)
+    for column, logistic in zip(found.points.T, alone.points.T, strict=True):
+        assert np.unique(column.round(4)).tolist() == np.unique(logistic.round(4)).tolist()
+
+
 def test_a_diagram_draws_on_what_it_is_given():
     drawn = []
 
@@ -142,5 +159,5 @@ def test_bad_arguments_are_refused():
         Map("tent", mu=[1, 2, 1.5]).orbit(Map("tent").start(2), 1)
     with pytest.raises(ValueError, match="one lane"):
         Map("tent").cycle(Map("tent").start(2))
-    with pytest.raises(ValueError, match="coupled"):
-        diagram("lattice", "epsilon", [0.1, 0.2])
+    with pytest.raises(ValueError, match="no parameter"):
+        diagram("lattice", "mu", [0.1, 0.2])

@@ -1,6 +1,6 @@
 """Published figures that anybody can check: those whose key, image and program are public, computed again here.
 
-R. R. Gudipati (2026, github.com/ravikanthreddy89/chaotic-encryption-survey) measures streams of the family at a fixed
+R. R. Gudipati (github.com/ravikanthreddy89/chaotic-encryption-survey) measures streams of the family at a fixed
 key. `results/final/analysis.csv` there has six digits for `logistic_xor`, the design that `benchmarks/chaotic_peers.py`
 builds again, on a drawn picture in colour.
 """

@@ -28,6 +28,7 @@ Reals: TypeAlias = NDArray[np.float64]
 Words: TypeAlias = NDArray[np.unsignedinteger[Any]]
 Tangent: TypeAlias = Callable[[Reals, Reals, Sequence[Reals]], Reals]
 
+_SITES = 16  # of a lattice in a diagram
 _GOLDEN = Fraction(11400714819323198485, 1 << 64)
 
 
@@ -303,6 +304,8 @@ def diagram(
 ) -> Diagram:
     """Compute a bifurcation diagram: long orbits, one for each value of a parameter.
 
+    Of the lattice it is the orbit of one of sixteen sites. The baker's map has no parameter to vary.
+
     Parameters
     ----------
     name, bits
@@ -327,9 +330,11 @@ def diagram(
     True
     """
     across = np.atleast_1d(np.asarray(values, np.float64))
+    if name == "lattice":  # its lanes are the sites of one system
+        systems = [Map(name, bits=bits, **{parameter: value}, **others) for value in across]
+        orbits = [each.orbit(each.start(_SITES), samples, skip=skip)[:, 0, 0] for each in systems]
+        return Diagram(name, parameter, across, systems[0].to_real(np.stack(orbits, axis=1)))
     chosen = Map(name, bits=bits, **{parameter: across}, **others)
-    if name == "lattice":
-        raise ValueError("the sites of a lattice are coupled: they are no lanes with parameters of their own")
     start = np.repeat(chosen.start(1), across.size, axis=1)
     orbit = chosen.orbit(start, samples, skip=skip)
     return Diagram(name, parameter, across, chosen.to_real(orbit[:, 0]))
