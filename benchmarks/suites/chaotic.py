@@ -69,7 +69,7 @@ class Maps:
 class Attacks:
     """Chosen images against a scheme, the oracle's own work included: 64 x 64, or 16 x 16 for the linear ones."""
 
-    params = (["GaoChen", "YenGuo", "ChenMaoChui", "Ye", "Fridrich", "HuaJinXuHuang"],)
+    params = (["GaoChen", "YenGuo", "ChenMaoChui", "Ye", "Fridrich", "Fridrich, secret", "HuaJinXuHuang"],)
     param_names = ("scheme",)
 
     def setup(self, name):
@@ -78,7 +78,13 @@ class Attacks:
             from medcrypt.images.chaotic import schemes
         except ImportError as missing:
             raise NotImplementedError from missing
-        side = 16 if name in ("Fridrich", "HuaJinXuHuang") else 64
+        side = 16 if name.startswith(("Fridrich", "HuaJinXuHuang")) else 64
+        if name == "Fridrich, secret":  # three rounds, and a device that decrypts
+            table = bytes((i * i + 7 * i) % 256 for i in range(256))
+            scheme = schemes.Fridrich((2, 8, 4, 2), 7, feedback=table)
+            self.oracle = lambda: attacks.Oracle(scheme.decrypt, (side, side))
+            self.attack = lambda oracle: attacks.influence(oracle, 3)
+            return
         scheme = schemes.Fridrich.random(side) if name == "Fridrich" else getattr(schemes, name).random()
         self.attack = {
             "ChenMaoChui": attacks.mixing_shuffle,

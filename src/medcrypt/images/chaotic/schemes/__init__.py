@@ -3,7 +3,8 @@
 =====================  =============================  =================================================
 class                  design                         falls to (see `medcrypt.attacks`)
 =====================  =============================  =================================================
-`Fridrich`             baker map and feedback         3 chosen images (one round), n + 2 (any number)
+`Fridrich`             baker map and feedback         3 chosen images (one round), n + 2 (any number);
+                                                      5 n chosen ciphertexts (secret table)
 `YenGuo`               XOR and XNOR with two bytes    one known image; 2^16 seeds
 `ChenMaoChui`          3-D cat map and mixing         5 chosen images (one round)
 `GaoChen`              shuffle, hyperchaotic XOR      3 chosen images
