@@ -23,6 +23,9 @@ import numpy.typing as npt
 
 from medcrypt._ext import bignum, cpu, dcf
 from medcrypt.aggregation import shamir
+from medcrypt.paillier.arithmetic import Group
+from medcrypt.paillier.primes import random_blum_prime
+from medcrypt.paillier.single_decryption import SingleDecryption
 
 SUSPICIOUS, CERTAIN = 4.5, 10.0
 BITS = 1024  # long enough for several blocks of digits, short enough for many timings
@@ -57,7 +60,7 @@ def main() -> int:
     arguments = parser.parse_args()
     paths = [path for path in bignum.kernels() if arguments.path in (None, path)]
     named = {f"{path}: {name}": each for path in paths for name, each in experiments(path).items()}
-    named |= inverse_experiments() | sharing_experiments()
+    named |= decryption_experiments() | inverse_experiments() | sharing_experiments()
     vectors = [path for path in cpu.paths() if path != "portable" and arguments.path in (None, path)]
     named |= {
         f"{path}: {name}": each for path in vectors for name, each in comparison_experiments(path).items()
@@ -159,6 +162,26 @@ def inverse_experiments() -> dict[str, Experiment]:
         "inverse modulo a sparse or a random number": modulo,
         "control, public inverse of 2 or of a random number (must differ)": of_value(bignum.public_inverses),
     }
+
+
+def decryption_experiments() -> dict[str, Experiment]:
+    """List those of decrypting one ciphertext on the path in use; all masks are 1, as if nobody blinded."""
+    p, q = sorted(random_blum_prime(BITS) for _ in range(2))
+    single = SingleDecryption(p, q)
+    n, group = p * q, Group(p * q)
+
+    def drawn() -> int:
+        """Return a random encryption of a number of full length, so that Python's integers are as long."""
+        return group.conceal([n - 1 - secrets.randbits(BITS)], [secrets.randbelow(n)])[0]
+
+    always = drawn()
+
+    def decrypting(fixed: bool) -> Prepared:
+        other = drawn()
+        c = always if fixed else other
+        return lambda: single.decrypt(c, lambda: group.residues([1]))
+
+    return {"decryption of one ciphertext, fixed or random": decrypting}
 
 
 def sharing_experiments() -> dict[str, Experiment]:

@@ -74,7 +74,7 @@ def test_their_unit_tests_pass_at_their_default_length():
 
 # Both libraries at once
 
-integers = st.integers(-(2**200), 2**200)
+integers = st.integers(-(2**180), 2**180)  # at a precision of 1e-20 they still fit a third of n
 floats = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e9, max_value=1e9).filter(
     lambda x: x == 0 or abs(x) > 1e-9
 )

@@ -116,6 +116,11 @@ class EncodedNumber:
             return 0
         if _least_bits(cls.BASE, -exponent) > bits + _LEAST_FLOAT_BITS:
             return None
+        numerator, denominator = number.as_integer_ratio()
+        if exponent <= 0:
+            mantissa, rest = divmod(numerator * cls.BASE**-exponent, denominator)
+            if rest == 0:
+                return int(mantissa)  # as nearly always: the exponent was chosen so
         # Through Fraction, so that no power of the base has to fit a float.
         return round(Fraction(number) * Fraction(cls.BASE) ** -exponent)
 
