@@ -14,7 +14,8 @@ ciphertexts at once draw a mask for each.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 import numpy as np
@@ -66,6 +67,9 @@ class SingleDecryption:
         )
         self._masks = _Masks(self._sides)
 
+    def __del__(self) -> None:
+        _clear(getattr(self, "_plus", None), getattr(self, "_minus", None))
+
     def __repr__(self) -> str:
         return "SingleDecryption()"
 
@@ -93,28 +97,24 @@ class SingleDecryption:
         encoded = ciphertext.to_bytes(self._width, "big")
         masks = self._masks.take(draw_mask)
         found = [bytearray(side.lanes * side.size) for side in self._sides]
-        modulo_p = modulo_q = bytearray()
-        try:
+        with _wiped(*masks, *found):
             for side, mask, out in zip(self._sides, masks, found, strict=True):
                 side.plaintexts(encoded, mask, out)
-            modulo_p, modulo_q = found[0][: first.size], found[-1][-last.size :]
-            return self._joined(modulo_p, modulo_q)
-        finally:
-            _wipe([*masks, *found, modulo_p, modulo_q])
+            return self._joined(memoryview(found[0])[: first.size], memoryview(found[-1])[-last.size :])
 
-    def _joined(self, modulo_p: bytearray, modulo_q: bytearray) -> int:
+    def _joined(self, modulo_p: memoryview, modulo_q: memoryview) -> int:
         """Return m = m_q + q ((m_p - m_q) q^-1 mod p) (Garner 1959)."""
         first, last = self._sides[0], self._sides[-1]
         x, y = first.enter_everywhere(modulo_p), first.enter_everywhere(modulo_q)
-        quotients = bytearray(first.lanes * last.size)
-        first.ring.combine(x, self._plus, y, self._minus, x)
-        first.ring.leave_low(x, last.size, quotients)
-        low, high, width = modulo_q * last.lanes, quotients[: last.size] * last.lanes, 2 * last.size
-        joined = bytearray(last.lanes * width)
-        last.ring.join(low, high, last.size, width, joined)
-        plaintext = int.from_bytes(memoryview(joined)[-width:], "big")
-        _wipe([x, y, quotients, low, high, joined])
-        return plaintext
+        quotients, joined = bytearray(first.lanes * last.size), bytearray(last.lanes * 2 * last.size)
+        low = _repeated(modulo_q, last.lanes)
+        with _wiped(x, y, quotients, low, joined):
+            first.ring.combine(x, self._plus, y, self._minus, x)
+            first.ring.leave_low(x, last.size, quotients)
+            high = _repeated(memoryview(quotients)[: last.size], last.lanes)
+            with _wiped(high):
+                last.ring.join(low, high, last.size, 2 * last.size, joined)
+            return int.from_bytes(memoryview(joined)[-2 * last.size :], "big")
 
 
 class _Side:
@@ -130,41 +130,38 @@ class _Side:
             bytearray(b"".join(x.to_bytes(self.size, "big") for x in numbers))
             for numbers in (primes, [prime - 1 for prime in primes], [factors[prime] for prime in primes])
         )
-        self.ring = bignum.Ring(moduli, self.lanes, kernel)
         self._exponents = powers
-        self._factors = self.empty()
-        self.ring.enter(inverses, self.size, self._factors)
-        _wipe([moduli, inverses])
+        with _wiped(moduli, inverses):
+            self.ring = bignum.Ring(moduli, self.lanes, kernel)
+            self._factors = self.empty()
+            self.ring.enter(inverses, self.size, self._factors)
 
     def __del__(self) -> None:
-        if (exponents := getattr(self, "_exponents", None)) is not None:
-            exponents[:] = bytes(len(exponents))  # the kernels may be gone when the interpreter ends
-        if (factors := getattr(self, "_factors", None)) is not None:
-            factors.fill(0)
+        _clear(getattr(self, "_exponents", None), getattr(self, "_factors", None))
 
     def empty(self) -> _Pairs:
         """Return room for one group."""
         return np.empty(self.ring.group_words, dtype=np.uint64)
 
-    def enter_everywhere(self, value: bytes | bytearray) -> _Pairs:
+    def enter_everywhere(self, value: bytes | bytearray | memoryview) -> _Pairs:
         """Return a big-endian number in every lane, modulo the square of the prime."""
-        pairs, values = self.empty(), bytearray(value) * self.lanes
-        self.ring.enter(values, len(value), pairs)
-        bignum.wipe(values)
+        pairs, values = self.empty(), _repeated(value, self.lanes)
+        with _wiped(values):
+            self.ring.enter(values, len(value), pairs)
         return pairs
 
     def plaintexts(self, ciphertext: bytes, mask: _Pairs, out: bytearray) -> None:
         """Write the plaintext modulo the prime of each lane, `size` bytes each."""
         ring, size = self.ring, self.size
         pairs, ones = self.enter_everywhere(ciphertext), bytearray(self.lanes * size)
-        ring.multiply(pairs, mask, pairs)
-        ring.power_by_lane(pairs, self._exponents, pairs)
-        ring.leave_low(pairs, size, ones)
-        ring.multiply(pairs, self._factors, pairs)
-        ring.leave_high(pairs, size, out)
-        bignum.wipe(pairs)
-        if ones != (bytes(size - 1) + b"\1") * self.lanes:  # by Fermat's theorem
-            raise InvalidCiphertextError("a ciphertext is not a unit modulo n^2")
+        with _wiped(pairs, ones):
+            ring.multiply(pairs, mask, pairs)
+            ring.power_by_lane(pairs, self._exponents, pairs)
+            ring.leave_low(pairs, size, ones)
+            ring.multiply(pairs, self._factors, pairs)
+            ring.leave_high(pairs, size, out)
+            if ones != (bytes(size - 1) + b"\1") * self.lanes:  # by Fermat's theorem
+                raise InvalidCiphertextError("a ciphertext is not a unit modulo n^2")
 
 
 class _Masks:
@@ -213,9 +210,8 @@ class _Masks:
     def _fresh(self, drawn: Residues) -> list[_Pairs]:
         encoded = drawn.to_buffer()
         drawn.wipe()
-        mask = [side.enter_everywhere(encoded) for side in self._sides]
-        bignum.wipe(encoded)
-        return mask
+        with _wiped(encoded):
+            return [side.enter_everywhere(encoded) for side in self._sides]
 
     def _square(self, side: _Side, x: _Pairs) -> _Pairs:
         square = side.empty()
@@ -226,14 +222,35 @@ class _Masks:
         """Wipe what is kept."""
         kept, self._kept = self._kept, []
         for mask, _ in kept:
-            for pairs in mask:
-                pairs.fill(0)
+            _clear(*mask)
 
 
-def _wipe(buffers: Sequence[bytearray | _Pairs]) -> None:
-    """Overwrite all of them."""
+def _repeated(value: bytes | bytearray | memoryview, count: int) -> bytearray:
+    """Return the same bytes `count` times over, with no other copy on the way."""
+    size, out = len(value), bytearray(len(value) * count)
+    view = memoryview(out)  # assigning to a slice of `out` itself would copy
+    for start in range(0, len(out), size):
+        view[start : start + size] = value
+    return out
+
+
+@contextmanager
+def _wiped(*buffers: bytearray | _Pairs) -> Iterator[None]:
+    """Overwrite buffers with zeros at the end, however that comes."""
+    try:
+        yield
+    finally:
+        for buffer in buffers:
+            bignum.wipe(buffer)
+
+
+def _clear(*buffers: bytearray | _Pairs | None) -> None:
+    """Do the same where the interpreter may be about to end, and the kernels gone."""
     for buffer in buffers:
-        bignum.wipe(buffer)
+        if isinstance(buffer, bytearray):
+            buffer[:] = bytes(len(buffer))
+        elif buffer is not None:
+            buffer.fill(0)
 
 
 if hasattr(os, "register_at_fork"):
