@@ -213,6 +213,18 @@ def test_the_polynomials_of_the_skellam_cells_are_good_to_48_bits(variance):
                 assert gamma >= 0
 
 
+@pytest.mark.parametrize("low_bits", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("side", [Fraction(-1, 10**9), Fraction(0), Fraction(1, 10**9)])
+def test_laws_at_the_edges_of_their_cells_are_taken_by_the_kernel(low_bits, side):
+    """There slopes are steepest and thresholds most: a shape that does not fit would be refused."""
+    sigma = Fraction(11, 2) * 2**low_bits * (1 + side)
+    expected = low_bits + (side > 0)
+    assert sampling.low_bits_of(sigma) == expected
+    for sampler in (gaussian.discrete_gaussian_sampler(sigma), bessel.skellam_sampler(sigma * sigma)):
+        assert sampler._low_bits == expected
+        assert len(sampler._cells.thresholds) < 64
+
+
 class TailStream:
     """First words that all lie in the last 2^-40 of the table."""
 

@@ -133,7 +133,7 @@ class Dense:
     def weighted_sums(self, factors: Reals) -> list[Reals]:
         """Return the sums over samples of factor times gradient."""
         scaled, of_bias = np.empty_like(self._dy), np.empty(self._dy.shape[1])
-        clip.scaled(self._dy, np.ascontiguousarray(factors), scaled, of_bias)
+        clip.scaled(self._dy, np.ascontiguousarray(factors, dtype=np.float64), scaled, of_bias)
         of_weight = self._x.T @ scaled
         return [of_weight, of_bias] if self._bias else [of_weight]
 

@@ -518,7 +518,7 @@ def _checked_clips(clip: float | Sequence[float]) -> list[float]:
 def _shrink(squares: Reals, clip: float) -> Reals:
     """Return factors of at most min(1, clip/norm), from upper bounds of squared norms."""
     factors = np.empty(len(squares))
-    if not shrinking_factors(np.ascontiguousarray(squares), clip, factors):
+    if not shrinking_factors(np.ascontiguousarray(squares, dtype=np.float64), clip, factors):
         raise ValueError("gradients must be finite, and their norms below 1e150")
     return factors
 
