@@ -257,6 +257,33 @@ def check_bounds(sigma, q, count, delta):
     assert high <= ceiling * (1 + 1e-3)
 
 
+def test_steps_with_hardly_any_noise_cost_at_most_what_they_cost_unsampled():
+    for sigma in (1e-9, 1e-3, 0.039):
+        low, high = sampled(sigma, 0.01, 10).epsilon_bounds(1e-5)
+        assert (low, high) == (0.0, dp.Accountant().compose(dp.Gaussian(sigma), 10).epsilon(1e-5))
+        low, high = sampled(sigma, 0.01, 10).delta_bounds(1.0)
+        assert (low, high) == (0.0, dp.Accountant().compose(dp.Gaussian(sigma), 10).delta(1.0))
+    # One alone has a formula, however little the noise.
+    low, high = sampled(0.001, 0.5, 1).epsilon_bounds(0.1)
+    assert 0.0 < low <= high <= low * (1 + 1e-6)
+
+
+@pytest.mark.parametrize(
+    "event", [dp.Gaussian(1.0), dp.PoissonSampled(0.1, dp.Gaussian(1.0)), dp.Laplace(1.0)]
+)
+def test_more_releases_than_a_double_counts_are_refused_when_asked(event):
+    accountant = dp.Accountant().compose(dp.Repeated(event, 2**30), 2**30)
+    for ask in (lambda: accountant.epsilon(1e-5), lambda: accountant.delta(1.0)):
+        with pytest.raises(ValueError, match="2\\^53"):
+            ask()
+
+
+def test_noise_that_is_none_is_refused_when_asked():
+    with pytest.raises(ValueError, match="1e-100"):
+        dp.Accountant().compose(dp.Gaussian(1e-101)).epsilon(1e-5)
+    assert dp.Accountant().compose(dp.Gaussian(1e-100)).epsilon(1e-5) > 1e190
+
+
 def test_sampling_everyone_is_not_sampling_and_sampling_nobody_is_free():
     assert sampled(2.0, 1.0, 7).delta_bounds(1.0) == dp.Accountant().compose(
         dp.Gaussian(2.0), 7

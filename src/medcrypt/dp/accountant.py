@@ -4,7 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 from medcrypt.dp import noise, renyi
 from medcrypt.dp.composition import Composition
@@ -13,6 +13,8 @@ from medcrypt.dp.events import (
     RELATIONS,
     Composed,
     Event,
+    Gaussian,
+    PoissonSampled,
     RenyiCurve,
     Repeated,
     SampledWithoutReplacement,
@@ -32,6 +34,8 @@ from medcrypt.dp.tradeoff import chained_epsilon, least_type_two_error, of_a_gro
 __all__ = ["Accountant"]
 
 _LEAST_LOG_DELTA = -750.0  # below the least positive double
+_LARGEST_COUNT = 1 << 53  # of releases: beyond, a double would round it
+_LEAST_SAMPLED_NOISE = 0.04  # noise multiplier of a step below which sampling is not accounted for
 _FIELDS = {  # of a state, by its version
     1: {"version", "neighbors", "events"},
     2: {"version", "neighbors", "events", "draws", "distance"},
@@ -294,7 +298,7 @@ class Accountant:
 
     def _exact_epsilon_bounds(self, delta: float) -> tuple[float, float]:
         """Return bounds of epsilon for noise that is exactly of the events' laws."""
-        history = self._leaves()
+        history, exact = self._accounted()
         if not history:
             return 0.0, 0.0
         if _known_by_renyi(history):
@@ -313,7 +317,7 @@ class Accountant:
             if number == 0 or direction.may_exceed(low, math.log(delta)):
                 bounds = direction.epsilon_bounds(math.log(delta))
                 low, high = max(low, bounds[0]), max(high, bounds[1])
-        return low, high
+        return low if exact else 0.0, high
 
     def delta_bounds(self, epsilon: float) -> tuple[float, float]:
         """Return certified bounds that enclose the true delta at ``epsilon``.
@@ -349,7 +353,7 @@ class Accountant:
 
     def _exact_delta_bounds(self, epsilon: float) -> tuple[float, float]:
         """Return bounds of delta for noise that is exactly of the events' laws."""
-        history = self._leaves()
+        history, exact = self._accounted()
         if not history:
             return 0.0, 0.0
         if _known_by_renyi(history):
@@ -360,7 +364,7 @@ class Accountant:
         bounds = [direction.log_delta_bounds(epsilon) for direction in directions]
         if any(map(enclosed, history)):
             bounds = [_enclosing(directions, lambda curve: curve.log_delta_bounds(epsilon))]
-        low = max(math.exp(min(lo, 0.0)) for lo, _ in bounds)
+        low = max(math.exp(min(lo, 0.0)) for lo, _ in bounds) if exact else 0.0
         return low * (1.0 - 1e-15), max(_at_most_one(hi) for _, hi in bounds)
 
     def would_exceed(
@@ -559,6 +563,22 @@ class Accountant:
                 leaves[leaf] += times
         return leaves
 
+    def _accounted(self) -> tuple[Counter[Event], bool]:
+        """Return the mechanisms that are accounted for, and whether they are those that ran.
+
+        A sampled step with hardly any noise counts as one on all records, which costs no less: (1 - q) Q + q P is no
+        easier to tell from Q than P is, at any threshold and in both directions. One release alone has a formula.
+        """
+        history = self._leaves()
+        if history.total() > _LARGEST_COUNT:
+            raise ValueError("more than 2^53 releases are not accounted for")
+        if history.total() == 1 or not any(map(_hardly_noisy, history)):
+            return history, True
+        dearer: Counter[Event] = Counter()
+        for event, count in history.items():
+            dearer[event.event if _hardly_noisy(event) else event] += count
+        return dearer, False
+
     def _directions(self, history: Counter[Event], log_delta: float) -> list[Composition]:
         """Return the composition in each direction, one if they are the same, none if nothing was released.
 
@@ -596,6 +616,14 @@ def _share_of_one(delta: float) -> float:
     if not 0.0 <= delta < 1.0:
         raise ValueError(f"delta must lie in [0, 1), not {delta}")
     return delta
+
+
+def _hardly_noisy(event: Event) -> TypeGuard[PoissonSampled]:
+    """Tell whether an event is a sampled step with so little noise that tables of its losses grow too large."""
+    match event:
+        case PoissonSampled(rate, Gaussian(noise)):
+            return 0.0 < rate < 1.0 and noise < _LEAST_SAMPLED_NOISE
+    return False
 
 
 def _known_by_renyi(history: Iterable[Event]) -> bool:

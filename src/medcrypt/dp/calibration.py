@@ -41,7 +41,8 @@ def calibrate(
     -------
     float
         s with ``Accountant(neighbors).compose(family(s), count).epsilon(delta) <= epsilon``, within 1e-8
-        relative of where that stops to hold.
+        relative of where that stops to hold. Where that epsilon is one end of wide bounds, `Accountant.epsilon_bounds`
+        at s tells how much the width may cost. A delta smaller by `Accountant.charge` leaves room for the samplers.
 
     Raises
     ------

@@ -144,6 +144,8 @@ class Composition:
 
     def may_exceed(self, epsilon: float, log_delta: float) -> bool:
         """Tell whether delta(epsilon) may be above exp(log_delta); False only if Chernoff's bound proves it is not."""
+        if self._counts == (1,) and self._closed_form() is not None:
+            return True  # the formula itself takes no longer than to ask
         key = (log_delta, tuple(count.bit_length() for count in self._counts))
         if self._checked is None or self._checked[0] != key:
             reach = self._reach(log_delta - math.log(2.0))

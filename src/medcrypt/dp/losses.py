@@ -50,6 +50,8 @@ __all__ = [
     "pair",
 ]
 
+_LEAST_NOISE = 1e-100  # multiplier of a Gaussian; mu^2 of many still is a double
+
 
 @dataclass(frozen=True)
 class GaussianLoss:
@@ -109,6 +111,8 @@ def pair(event: Event, log_missing: float) -> tuple[Loss, Loss] | None:
     """
     match event:
         case Gaussian(sigma) | PoissonSampled(1.0, Gaussian(sigma)):
+            if sigma < _LEAST_NOISE:
+                raise ValueError(f"a noise multiplier below {_LEAST_NOISE:g} is not accounted for: {sigma}")
             gaussian = GaussianLoss((1.0 / sigma) ** 2)
             return gaussian, gaussian
         case Laplace(scale):
