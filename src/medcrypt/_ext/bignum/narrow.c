@@ -145,12 +145,18 @@ INLINE window after(window w, const uint64_t *copies, size_t v) {
     return (window){load(copies, 2 * v), load(copies, 2 * v + 1), w.same};
 }
 
-/* sum += the part of x_0, x_1 times y that belongs to a window. */
+/* sum += the part of x_0, x_1 times y that belongs to a window; for the first and the last one without what is 0. */
 INLINE vector plus(vector sum, digits x, window y) {
     sum = low(sum, x.first, y.same);
     sum = low(sum, x.second, y.one);
     sum = high(sum, x.first, y.one);
     return high(sum, x.second, y.two);
+}
+INLINE vector plus_first(vector sum, digits x, window y) {
+    return high(low(low(sum, x.first, y.same), x.second, y.one), x.first, y.one);
+}
+INLINE vector plus_last(vector sum, digits x, window y) {
+    return high(high(low(sum, x.second, y.one), x.first, y.one), x.second, y.two);
 }
 
 /* Two quotient digits of each half from the lowest columns, which vanish; `carry` belongs to the next vector. */
@@ -202,8 +208,8 @@ INLINE void multiply_in_memory(parts p, const uint64_t *others, const size_t vec
             if (v == 1) lowest = add(sum, handed_over(q, carry));
             else store(columns, v - 1, sum);
         }
-        vector sum = plus(zeros(), x, after(y, p.y, vectors));
-        if (others != NULL) sum = plus(sum, o, after(z, p.z, vectors));
+        vector sum = plus_last(zeros(), x, after(y, p.y, vectors));
+        if (others != NULL) sum = plus_last(sum, o, after(z, p.z, vectors));
         store(columns, vectors, sum);
     }
     /* A block more for b'; a' is where it belongs. */
@@ -226,15 +232,15 @@ INLINE void multiply_in_registers(parts p, const uint64_t *others, const size_t 
     window y = first_window(p.y, 0), z = first_window(p.z, 0), n;
     UNROLL for (size_t v = 0; v <= vectors; v++) {
         if (v > 0) y = after(y, p.y, v);
-        c[v] = plus(zeros(), x, y);
+        c[v] = v == 0 ? plus_first(zeros(), x, y) : v < vectors ? plus(zeros(), x, y) : plus_last(zeros(), x, y);
     }
     digits q = quotient(c[0], &carry, p.n, p.inverse);
     _Pragma("GCC unroll 3") for (size_t t = 0; t < vectors; t++) {
         x = row(p.rows, t + 1);
         if (others != NULL) o = row(others, t + 1);
         y = first_window(p.y, 0), z = first_window(p.z, 0), n = first_window(p.n, 1);
-        c[0] = plus(c[1], x, y);
-        if (others != NULL) c[0] = plus(c[0], o, z);
+        c[0] = plus_first(c[1], x, y);
+        if (others != NULL) c[0] = plus_first(c[0], o, z);
         c[0] = add(plus(c[0], q, n), handed_over(q, carry));
         /* The last one is a block more for b' alone. */
         vector lowest = t + 1 < vectors ? c[0] : _mm512_maskz_mov_epi64(0xf0, c[0]);
@@ -243,10 +249,10 @@ INLINE void multiply_in_registers(parts p, const uint64_t *others, const size_t 
             n = after(n, p.n, v), y = after(y, p.y, v - 1), z = after(z, p.z, v - 1);
             c[v - 1] = plus(c[v], x, y);
             if (others != NULL) c[v - 1] = plus(c[v - 1], o, z);
-            c[v - 1] = plus(c[v - 1], q, n);
+            c[v - 1] = v < vectors ? plus(c[v - 1], q, n) : plus_last(c[v - 1], q, n);
         }
-        c[vectors] = plus(zeros(), x, after(y, p.y, vectors));
-        if (others != NULL) c[vectors] = plus(c[vectors], o, after(z, p.z, vectors));
+        c[vectors] = plus_last(zeros(), x, after(y, p.y, vectors));
+        if (others != NULL) c[vectors] = plus_last(c[vectors], o, after(z, p.z, vectors));
         q = next;
     }
     n = first_window(p.n, 0);
