@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from medcrypt._ext import bignum
 from medcrypt.paillier.arithmetic import FixedBase, Group, secret_inverse
 
 __all__ = ["fixed_base_powers", "jacobi", "octet_length", "powers", "recombine"]
@@ -62,7 +63,7 @@ def fixed_base_powers(base: int, exponents: Sequence[int], modulus: int) -> list
 
 
 def jacobi(a: int, n: int) -> int:
-    """Return the Jacobi symbol (a / n), by quadratic reciprocity.
+    """Return the Jacobi symbol (a / n) of public numbers.
 
     Parameters
     ----------
@@ -81,17 +82,9 @@ def jacobi(a: int, n: int) -> int:
     >>> [jacobi(a, 15) for a in range(8)]
     [0, 1, 1, 0, 1, 0, 0, -1]
     """
-    a %= n
-    symbol = 1
-    while a:
-        twos = (a & -a).bit_length() - 1
-        a >>= twos
-        if twos % 2 and n % 8 in (3, 5):
-            symbol = -symbol
-        if a % 4 == n % 4 == 3:
-            symbol = -symbol
-        a, n = n % a, a
-    return symbol if n == 1 else 0
+    size, symbol = octet_length(n), bytearray(1)
+    bignum.jacobi((a % n).to_bytes(size, "big"), size, n.to_bytes(size, "big"), symbol)
+    return int.from_bytes(symbol, "big", signed=True)
 
 
 def recombine(x_p: int, x_q: int, p: int, q: int) -> int:
