@@ -5,6 +5,7 @@ import json
 import math
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -317,6 +318,14 @@ def test_a_filter_of_version_one_goes_on_and_its_draws_are_not_lowered():
         fresh.load_state_dict({**fresh.state_dict(), "distance": "0"})
     with pytest.raises(ValueError, match="spent less"):
         fresh.load_state_dict({**fresh.state_dict(), "draws": 9})
+
+
+def test_numpys_integers_do_not_wrap_around():
+    budget, accountant = dp.Filter(epsilon=1.0, delta=1e-6), dp.Accountant()
+    count, draws = np.int64(2**40), np.int64(2**40)
+    budget.spend(dp.Gaussian(1e9), count, draws=draws, distance=2.0**-180)
+    accountant.compose(dp.Gaussian(1e9), count, draws=draws, distance=2.0**-180)
+    assert budget.state_dict()["draws"] == accountant.draws == 2**80
 
 
 def test_draws_cap_at_certainty():

@@ -297,8 +297,9 @@ class Composition:
         if not high - low <= 1.05 * sum(self._margins) + 16.0 * _U * middle:
             self._margins = _margins(line, log_delta, middle, slope)
             low, high = _enclosed(line, log_delta, middle, self._margins, 0.0)
-        growth = high - self._last
-        self._last, self._growth, self._bend = high, growth, growth - self._growth
+        if math.isfinite(high):
+            growth = high - self._last
+            self._last, self._growth, self._bend = high, growth, growth - self._growth
         return low, high
 
     @np.errstate(all="ignore")

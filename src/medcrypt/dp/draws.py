@@ -52,7 +52,7 @@ class Draws(NamedTuple):
         draws, distance = _natural("draws", draws), _real("distance", distance)
         if not 0.0 <= distance <= 1.0:
             raise ValueError(f"distance must lie in [0, 1], not {distance}")
-        number = releases * draws
+        number = int(releases) * draws  # numpy's integers would wrap around
         return type(self)(self.number + number, self.units + number * _units(distance))
 
     @property
