@@ -69,7 +69,18 @@ class Maps:
 class Attacks:
     """Chosen images against a scheme, the oracle's own work included: 64 x 64, or 16 x 16 for the linear ones."""
 
-    params = (["GaoChen", "YenGuo", "ChenMaoChui", "Ye", "Fridrich", "Fridrich, secret", "HuaJinXuHuang"],)
+    params = (
+        [
+            "GaoChen",
+            "YenGuo",
+            "ChenMaoChui",
+            "Ye",
+            "Fridrich",
+            "Fridrich, secret",
+            "ChenMaoChui, 3 rounds",
+            "HuaJinXuHuang",
+        ],
+    )
     param_names = ("scheme",)
 
     def setup(self, name):
@@ -84,6 +95,11 @@ class Attacks:
             scheme = schemes.Fridrich((2, 8, 4, 2), 7, feedback=table)
             self.oracle = lambda: attacks.Oracle(scheme.decrypt, (side, side))
             self.attack = lambda oracle: attacks.influence(oracle, 3)
+            return
+        if name == "ChenMaoChui, 3 rounds":
+            scheme = schemes.ChenMaoChui((1, 2, 3), (4, 5, 6), 0.3, 7, rounds=3)
+            self.oracle = lambda: attacks.Oracle(scheme.decrypt, (27, 27))
+            self.attack = lambda oracle: attacks.mixing_rounds(oracle, 3)
             return
         scheme = schemes.Fridrich.random(side) if name == "Fridrich" else getattr(schemes, name).random()
         self.attack = {

@@ -1,4 +1,4 @@
-"""Attacks by chosen ciphertexts: many rounds of Fridrich's design fall, ours does not."""
+"""Attacks by chosen ciphertexts: designs with many rounds fall, ours does not."""
 
 import os
 
@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medcrypt import SecretKey, attacks
+from medcrypt.attacks.bit_planes import _System
 from medcrypt.attacks.chosen_ciphertext import _matched
 from medcrypt.images import chaotic
 from medcrypt.images.chaotic import schemes
@@ -35,13 +36,31 @@ def test_many_rounds_with_a_secret_table_are_decrypted_without_the_key(name):
     np.testing.assert_array_equal(key.decrypt(secret.encrypt(image)), image)
 
 
-def test_the_wrong_number_of_rounds_does_not_fit():
-    secret = schemes.Fridrich((2, 8, 4, 2), 7, rounds=3, feedback=os.urandom(256))
-    assert not attacks.influence(attacks.Oracle(secret.decrypt, (16, 16)), 2).fits
+@pytest.mark.parametrize(("shape", "rounds"), [((12, 18), 2), ((12, 18), 3), ((27, 27), 3)])
+def test_many_rounds_of_cat_map_and_mixing_are_decrypted_without_the_key(shape, rounds):
+    start, x = os.urandom(2)
+    secret = schemes.ChenMaoChui((1, 2, 3), (4, 5, 6), 0.2 + (x + 0.5) / 500, start, rounds)
+    oracle = attacks.Oracle(secret.decrypt, shape)
+    key = attacks.mixing_rounds(oracle, rounds)
+    assert key.fits
+    assert key.images == oracle.images <= shape[0] * shape[1] + 20
+    image = np.frombuffer(os.urandom(shape[0] * shape[1]), np.uint8).reshape(shape)
+    np.testing.assert_array_equal(key.decrypt(secret.encrypt(image)), image)
 
 
+def test_the_wrong_design_or_number_of_rounds_does_not_fit():
+    fridrich = schemes.Fridrich((2, 8, 4, 2), 7, rounds=3, feedback=os.urandom(256))
+    chen = schemes.ChenMaoChui((1, 2, 3), (4, 5, 6), 0.3, 7, rounds=3)
+    for attack in (attacks.influence, attacks.mixing_rounds):
+        assert not attack(attacks.Oracle(fridrich.decrypt, (16, 16)), 2).fits
+        assert not attack(attacks.Oracle(chen.decrypt, (12, 18)), 2).fits
+    assert not attacks.influence(attacks.Oracle(chen.decrypt, (12, 18)), 3).fits
+    assert not attacks.mixing_rounds(attacks.Oracle(fridrich.decrypt, (16, 16)), 3).fits
+
+
+@pytest.mark.parametrize("attack", [attacks.influence, attacks.mixing_rounds])
 @pytest.mark.parametrize("cipher", ["chaotic", "chaotic, network of passes alone"])
-def test_the_same_attack_on_our_cipher_stays_at_chance(cipher):
+def test_the_same_attacks_on_our_cipher_stay_at_chance(cipher, attack):
     """Key, nonce and synthetic IV are fixed, and nothing is authenticated: what no user can have."""
     key, seed, image = SecretKey.generate(), os.urandom(64), noise(32)
     bare = chaotic.encrypt(image, key, authenticated=False)
@@ -52,15 +71,16 @@ def test_the_same_attack_on_our_cipher_stays_at_chance(cipher):
             return chaotic.decrypt(made, key)
         return chaotic.undiffuse(pixels, seed)
 
-    found = attacks.influence(attacks.Oracle(decrypt, image.shape), 3)
+    found = attack(attacks.Oracle(decrypt, image.shape), 3)
     encrypted = bare.pixels if cipher == "chaotic" else chaotic.diffuse(image, seed)
     assert not found.fits
     assert attacks.recovered(image, found.decrypt(encrypted)) <= attacks.chance(image.size)
 
 
 def test_one_round_is_refused():
-    with pytest.raises(ValueError, match="two rounds"):
-        attacks.influence(attacks.Oracle(lambda image: image, (4, 4)), 1)
+    for attack in (attacks.influence, attacks.mixing_rounds):
+        with pytest.raises(ValueError, match="two rounds"):
+            attack(attacks.Oracle(lambda image: image, (4, 4)), 1)
 
 
 @given(st.integers(0, 8), st.integers(0, 2**32))
@@ -71,3 +91,16 @@ def test_what_can_be_settled_one_by_one_is_settled(size, seed):
     possible = np.zeros((size, size), bool)
     possible[np.ix_(rows, columns)] = np.tri(size, dtype=bool)
     assert sorted(_matched(possible)) == sorted(zip(rows.tolist(), columns.tolist(), strict=True))
+
+
+@given(st.integers(1, 20), st.integers(0, 30), st.integers(0, 2**32))
+def test_a_system_of_equations_is_solved_or_contradicted(unknowns, count, seed):
+    generator = np.random.default_rng(seed)
+    hidden = int(generator.integers(0, 1 << unknowns))
+    rows = [int(row) for row in generator.integers(0, 1 << unknowns, count)]
+    system = _System(unknowns)
+    for row in rows:
+        assert system.add(row | ((row & hidden).bit_count() & 1) << unknowns)
+    for solution in system.solutions():
+        assert all((row & solution).bit_count() % 2 == (row & hidden).bit_count() % 2 for row in rows)
+    assert not system.add(1 << unknowns)

@@ -293,6 +293,16 @@ def test_fewer_passes_fail_the_same_test():
         passes_the_tests(one_bit_changes(encrypt, "u1", 128, 100), 128**2, 8)
 
 
+def test_without_authentication_decryption_is_local_as_the_page_says():
+    encrypted = filled((512, 512), "|u1")
+    changed = encrypted.copy()
+    changed[170, 170] ^= 1
+    seed = bytes(range(64))
+    same_bytes = (chaotic.undiffuse(encrypted, seed) == chaotic.undiffuse(changed, seed)).mean()
+    assert 0.7 < same_bytes < 0.9
+    assert (chaotic.diffuse(encrypted, seed) == chaotic.diffuse(changed, seed)).mean() < 0.01
+
+
 # ---- images with structure -----------------------------------------------------------------------------
 
 

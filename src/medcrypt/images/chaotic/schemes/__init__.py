@@ -6,7 +6,8 @@ class                  design                         falls to (see `medcrypt.at
 `Fridrich`             baker map and feedback         3 chosen images (one round), n + 2 (any number);
                                                       5 n chosen ciphertexts (secret table)
 `YenGuo`               XOR and XNOR with two bytes    one known image; 2^16 seeds
-`ChenMaoChui`          3-D cat map and mixing         5 chosen images (one round)
+`ChenMaoChui`          3-D cat map and mixing         5 chosen images (one round);
+                                                      n chosen ciphertexts (any number)
 `GaoChen`              shuffle, hyperchaotic XOR      3 chosen images
 `Ye`                   rows and columns of bits       1 + ceil(log2 8n) chosen images
 `ZhangGuoWei`          DNA coding                     two known images
