@@ -90,6 +90,7 @@ def test_cells_and_reals_are_accepted_as_exact_arithmetic_accepts_them(
     table, degree, low_bits, count, straight, data
 ):
     if straight:
+        degree = min(degree, 2)
         lines = [(data.draw(coefficients), data.draw(st.floats(0, 0.05 / 36))) for _ in range(degree)]
         slopes, stated = [], {"lines": lines}
         exact = [[mp.mpf(a) + mp.mpf(b) * y for y in range(len(table) + 1)] for a, b in lines]
@@ -261,6 +262,7 @@ def test_gathering_keeps_the_accepted_in_order(pairs):
         (([1],), {"lines": [(-0.1, 0.2)], "low_bits": 3}),
         (([1],), {"lines": [(0.1, float("nan"))], "low_bits": 3}),
         (([1],), {"lines": [(0.1, 0.0)]}),
+        (([1],), {"lines": [(0.1, 0.0)] * 3, "low_bits": 3}),
         (([1], [[1.0, 1.0]]), {"lines": [(0.1, 0.0)], "low_bits": 3}),
         (([1],), {"path": "none"}),
     ],

@@ -26,6 +26,7 @@
 enum {
     NOISE_CELLS_MOST = 127,         /* thresholds: their search tree has at most seven levels */
     NOISE_DEGREE = 12,              /* of g, at most */
+    NOISE_LINES = 2,                /* of coefficients, at most */
     NOISE_FIXED_ROWS = 2,           /* what a scan selects beside the coefficients: y, and the last t_j <= u */
     NOISE_ROWS = NOISE_FIXED_ROWS + NOISE_DEGREE,
     NOISE_TILE = 128,               /* trials at a time: their rows stay in the first cache */
@@ -47,9 +48,8 @@ typedef struct {
     enum noise_kind kind;
     size_t cells;               /* thresholds */
     size_t rows;                /* NOISE_FIXED_ROWS + coefficients that a table has */
-    size_t degree;              /* of g */
     int on_lines;               /* the coefficients are on lines, and no rows */
-    double start_of_line[NOISE_DEGREE], slope_of_line[NOISE_DEGREE]; /* a_d, b_d */
+    double start_of_line[NOISE_LINES], slope_of_line[NOISE_LINES]; /* a_d, b_d; 0 where g has none */
     const uint64_t *thresholds; /* below 2^63, non-decreasing */
     const uint64_t *flips;      /* [cells][rows] */
     uint64_t start[NOISE_ROWS];

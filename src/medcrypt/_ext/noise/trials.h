@@ -79,17 +79,18 @@ static inline double exp_of_minus(double g) {
 
 /* g by Horner's rule, with coefficients from lines or from rows. */
 static void exponents(const noise_shape *shape, const tile_state *tile, const double *f, double *g) {
-    for (size_t i = 0; i < NOISE_TILE; i++) g[i] = 0.0;
-    for (size_t d = shape->degree; d-- > 0;) {
-        if (shape->on_lines) {
-            const double a = shape->start_of_line[d], b = shape->slope_of_line[d];
-            for (size_t i = 0; i < NOISE_TILE; i++)
-                g[i] = f[i] * (multiply_add(b, whole(tile->rows[0][i]), a) + g[i]);
-        } else {
-            const uint64_t *row = tile->rows[NOISE_FIXED_ROWS + d];
-            for (size_t i = 0; i < NOISE_TILE; i++) g[i] = f[i] * (real_of(row[i]) + g[i]);
+    if (shape->on_lines) { /* both of them, the second of which may be 0 */
+        const double a_1 = shape->start_of_line[0], b_1 = shape->slope_of_line[0];
+        const double a_2 = shape->start_of_line[1], b_2 = shape->slope_of_line[1];
+        for (size_t i = 0; i < NOISE_TILE; i++) {
+            const double y = whole(tile->rows[0][i]);
+            g[i] = f[i] * multiply_add(f[i], multiply_add(b_2, y, a_2), multiply_add(b_1, y, a_1));
         }
+        return;
     }
+    for (size_t i = 0; i < NOISE_TILE; i++) g[i] = 0.0;
+    for (size_t r = shape->rows; r-- > NOISE_FIXED_ROWS;)
+        for (size_t i = 0; i < NOISE_TILE; i++) g[i] = f[i] * (real_of(tile->rows[r][i]) + g[i]);
 }
 
 /* Whether the third word lies below exp(-g): `taken`, and `open` where that is too close to tell. */

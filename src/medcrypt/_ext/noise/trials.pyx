@@ -16,6 +16,7 @@ cdef extern from "noise.h":
     enum:
         NOISE_CELLS_MOST
         NOISE_DEGREE
+        NOISE_LINES
         NOISE_FIXED_ROWS
         NOISE_ROWS
     double NOISE_MARGIN
@@ -29,7 +30,6 @@ cdef extern from "noise.h":
         noise_kind kind
         size_t cells
         size_t rows
-        size_t degree
         int on_lines
         double *start_of_line
         double *slope_of_line
@@ -103,7 +103,7 @@ cdef class Shape:
         1 - t_j / 2**63.
     slopes : sequence of sequences of float, optional
         Row d has the coefficient c_(d+1) of every cell, 0 to the number of thresholds.
-    lines : sequence of pairs of float, optional
+    lines : sequence of one or two pairs of float, optional
         Instead of slopes: pair d is (a, b), both not negative, and c_(d+1) of cell y is a + b y.
     low_bits, factor, point : int
         1 to 52, or 0 with a factor below 2**57 and 8 <= point <= 63.
@@ -136,17 +136,17 @@ cdef class Shape:
 
     def __cinit__(
             self, thresholds, slopes=(), *, lines=(), low_bits=0, factor=0, point=0, path=None, margin=None):
-        cdef size_t cells = len(thresholds), degree = len(slopes) or len(lines)
+        cdef size_t cells = len(thresholds)
+        cdef bint narrow = not slopes and not lines
         self.path = path_in_use() if path is None else path
         if self.path not in runnable_paths():
             raise ValueError(f"path {path!r}: this processor can run {', '.join(runnable_paths())}")
         self.run = noise_trials_of(self.path.encode())
         self.check(thresholds, slopes, lines, low_bits, factor, point)
-        self.c_shape.kind = NOISE_TABLE if not degree else NOISE_CELLS if low_bits else NOISE_REAL
+        self.c_shape.kind = NOISE_TABLE if narrow else NOISE_CELLS if low_bits else NOISE_REAL
         self.words = noise_runs(&self.c_shape)
         self.c_shape.cells = cells
         self.c_shape.rows = NOISE_FIXED_ROWS + len(slopes)
-        self.c_shape.degree = degree
         self.c_shape.on_lines = len(lines) > 0
         for d, (start, slope) in enumerate(lines):
             self.c_shape.start_of_line[<size_t>d] = start
@@ -165,8 +165,8 @@ cdef class Shape:
             raise ValueError("thresholds are non-decreasing, from 0 to 2**63 - 1")
         if cells > NOISE_CELLS_MOST:
             raise ValueError(f"at most {NOISE_CELLS_MOST} thresholds")
-        if slopes and lines or max(len(slopes), len(lines)) > NOISE_DEGREE:
-            raise ValueError(f"at most {NOISE_DEGREE} slopes or lines")
+        if slopes and lines or len(slopes) > NOISE_DEGREE or len(lines) > NOISE_LINES:
+            raise ValueError(f"at most {NOISE_DEGREE} slopes, or {NOISE_LINES} lines")
         if any(len(row) != cells + 1 for row in slopes) or any(not (a >= 0 and b >= 0) for a, b in lines):
             raise ValueError("slopes are for every cell, and lines not negative")
         columns = [*zip(*slopes), *([a + b * y for a, b in lines] for y in (0, cells))]
