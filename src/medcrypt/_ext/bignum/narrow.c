@@ -348,14 +348,64 @@ static void square_pair(const bn_ring *ring, uint64_t *z, const uint64_t *x, uin
     else square_of(ring, z, x, scratch, vectors);
 }
 
-/* The first halves alone: the second ones are computed with b = 0 and left. */
-static void multiply_single(const bn_ring *ring, uint64_t *z, const uint64_t *x, const uint64_t *y, uint64_t *scratch) {
+/* ---- single residues ----------------------------------------------------------------------------------- */
+
+/* With a' alone, the lower half of a vector takes the first row of each block and the upper half the second one. Columns
+ * are the sums of both halves. For every vector, and one more, what low halves of products are made with, and what high
+ * ones are. */
+INLINE void copy_for_rows_apart(uint64_t *copies, const uint64_t *x, size_t vectors) {
+    vector before = zeros();
+    for (size_t v = 0; v <= vectors; v++) {
+        vector digits = v < vectors ? _mm512_broadcast_i64x4(digits_at(x, v)) : zeros(), moved = one_up(digits, before);
+        store(copies, 2 * v, _mm512_mask_blend_epi64(0xf0, digits, moved));
+        store(copies, 2 * v + 1, _mm512_mask_blend_epi64(0xf0, moved, before));
+        before = digits;
+    }
+}
+
+/* sum += a pair of rows, apart, times what belongs to vector v. */
+INLINE vector plus_apart(vector sum, vector x, const uint64_t *copies, size_t v) {
+    return high(low(sum, x, load(copies, 2 * v)), x, load(copies, 2 * v + 1));
+}
+
+/* Both halves become the sum of both. */
+INLINE vector folded(vector x) { return add(x, _mm512_shuffle_i64x2(x, x, 0x4e)); }
+
+/* The first digit in the lower half, the second one in the upper half, twice each. */
+INLINE vector row_apart(const uint64_t *x, size_t t) {
+    vector both = _mm512_castsi256_si512(digits_at(x, t));
+    return _mm512_shuffle_i64x2(both, both, 0x50);
+}
+
+INLINE void single_of(const bn_ring *ring, uint64_t *z, const uint64_t *x, const uint64_t *y, uint64_t *scratch,
+                      const size_t vectors) {
     parts p = parts_of(ring, scratch);
     copy_modulus(ring, p);
-    copy(p.y, y, p.vectors);
-    lay_rows(p.rows, x, NULL, p.vectors);
-    multiply_in_memory(p, NULL, p.vectors);
-    normalise(z, p.columns, p.vectors, 0);
+    copy_for_rows_apart(p.y, y, vectors);
+    copy_for_rows_apart(p.z, ring->n, vectors);
+    vector carry, row = row_apart(x, 0);
+    for (size_t v = 0; v <= vectors; v++) store(p.columns, v, plus_apart(zeros(), row, p.y, v));
+    vector lowest = load(p.columns, 0);
+    for (size_t t = 0; t < vectors; t++) {
+        digits both = quotient(folded(lowest), &carry, p.n, p.inverse);
+        vector q = _mm512_mask_blend_epi64(0xf0, both.first, both.second);
+        row = t + 1 < vectors ? row_apart(x, t + 1) : zeros();
+        lowest = plus_apart(load(p.columns, 1), row, p.y, 0);
+        lowest = add(plus_apart(lowest, q, p.z, 1), _mm512_maskz_mov_epi64(0x0f, carry));
+        for (size_t v = 2; v <= vectors; v++)
+            store(p.columns, v - 1, plus_apart(plus_apart(load(p.columns, v), row, p.y, v - 1), q, p.z, v));
+        store(p.columns, vectors, plus_apart(zeros(), row, p.y, vectors));
+    }
+    store(p.columns, 0, lowest);
+    for (size_t v = 0; v < vectors; v++) store(p.columns, v, folded(load(p.columns, v)));
+    normalise(z, p.columns, vectors, 0);
+}
+
+static void multiply_single(const bn_ring *ring, uint64_t *z, const uint64_t *x, const uint64_t *y, uint64_t *scratch) {
+    size_t vectors = ring->digits / BLOCK;
+    if (vectors == SHORT) single_of(ring, z, x, y, scratch, SHORT);
+    else if (vectors == LONG) single_of(ring, z, x, y, scratch, LONG);
+    else single_of(ring, z, x, y, scratch, vectors);
 }
 
 static void square_single(const bn_ring *ring, uint64_t *z, const uint64_t *x, uint64_t *scratch) {
