@@ -156,7 +156,7 @@ class _Short:
             _absorb(self._hash, part)
         self._hash.update(struct.pack(">QQ", 8 * len(aad), 8 * len(sealed)))
         digest, mask = self._hash.digest(), self._stream[BLOCK : 2 * BLOCK]
-        return bytes(a ^ b for a, b in zip(digest, mask, strict=True))
+        return (int.from_bytes(digest, "big") ^ int.from_bytes(mask, "big")).to_bytes(TAG, "big")
 
 
 class _Chunks:
@@ -173,8 +173,8 @@ class _Chunks:
     """
 
     def __init__(self, key: bytearray, nonce: bytes, chunk: int, ghash: Callable[[bytes], Any]) -> None:
-        self._cipher, self._ghash = AES.new(key, AES.MODE_ECB), ghash
-        self._subkey = self._cipher.encrypt(bytes(BLOCK))
+        self._cipher = AES.new(key, AES.MODE_ECB)
+        self._hash = ghash(self._cipher.encrypt(bytes(BLOCK)))
         self._nonce, self._chunk = nonce, chunk
         blocks = -(-chunk // BLOCK) + 1
         # The last four bytes of each counter block, as the upper half of a little-endian word.
@@ -232,13 +232,14 @@ class _Chunks:
         sealed[:, size:] = np.frombuffer(lengths, np.uint8)
         digests = bytearray()
         for row in sealed:
-            ghash = self._ghash(self._subkey)
             if size % BLOCK == 0:
-                ghash.update(row.data)
+                self._hash.update(row.data)
             else:
-                _absorb(ghash, row[:size].data)
-                ghash.update(lengths)
-            digests += ghash.digest()
+                _absorb(self._hash, row[:size].data)
+                self._hash.update(lengths)
+            digest = self._hash.digest()
+            digests += digest
+            self._hash.update(digest)  # (Y xor Y) H = 0: as new, for less than a new one
         return np.frombuffer(digests, np.uint8).reshape(-1, BLOCK) ^ masks[:, :BLOCK]
 
 
