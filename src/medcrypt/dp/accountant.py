@@ -200,7 +200,8 @@ class Accountant:
         if count == 0:
             return self
         if again:
-            count += self._events.pop()[1]
+            event, before = self._events.pop()  # the same object as ever is compared fastest
+            count += before
         self._events.append((event, count))
         return self
 

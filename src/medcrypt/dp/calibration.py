@@ -9,6 +9,7 @@ from medcrypt.dp.events import Event, _natural, _positive, _real
 __all__ = ["calibrate", "calibrate_count"]
 
 _TOLERANCE = 1e-8
+_CLOSE = 3e-10  # error of an interpolation that leaves room for the tolerance
 
 
 def calibrate(
@@ -73,7 +74,7 @@ def calibrate(
         return math.log(max(cost, 1e-300) / epsilon)
 
     if bracket is None:
-        found = _by_secants(excess)
+        found = _by_interpolation(excess)
         if found is not None:
             return found
     low, high = _bracket(excess, bracket)
@@ -137,36 +138,42 @@ def calibrate_count(
 _Point = tuple[float, float]
 
 
-def _by_secants(excess: Callable[[float], float]) -> float | None:
-    """Return the safe end of a bracket of relative width 1e-8 by secants in log-log, or None if they fail.
+def _by_interpolation(excess: Callable[[float], float]) -> float | None:
+    """Return the safe end of a bracket of relative width 1e-8 by interpolation in log-log, or None if that fails.
 
     The first step guesses that the cost falls like 1/s. Nothing is believed: both ends are evaluated.
     """
     try:
-        x, value = 0.0, excess(1.0)
-        ahead = max(min(value, 1.0), -1.0) or 1e-3
-        slope = -1.0
+        points = [(excess(1.0), 0.0)]
+        ahead = max(min(points[0][0], 1.0), -1.0) or 1e-3
         for _ in range(12):
-            following = x + ahead
-            there = excess(math.exp(following))
-            if there == value:
+            x = points[-1][1] + ahead
+            points = [*points[-2:], (excess(math.exp(x)), x)]
+            if len({value for value, _ in points}) < len(points):
                 return None
-            slope = (there - value) / ahead
-            x, value = following, there
-            ahead = -value / slope
+            ahead = _root_through(points) - x
             if not abs(ahead) <= 2.0:
                 return None
-            if abs(ahead) <= 1e-5:
-                # The error of a secant is about the product of the last two steps: below 1e-9 here.
+            # The error is about the product of the root's distances from all points.
+            error = abs(math.prod(x + ahead - place for _, place in points))
+            if error <= _CLOSE and abs(ahead) <= 1e-4:
                 break
         else:
             return None
-        toward = 1.0 if slope < 0.0 else -1.0
+        (before, place), (value, _) = points[-2:]
+        toward = 1.0 if (value - before) * (x - place) < 0.0 else -1.0
         safe = math.exp(x + ahead + 0.3 * _TOLERANCE * toward)
         unsafe = math.exp(x + ahead - 0.6 * _TOLERANCE * toward)
         return safe if excess(safe) <= 0.0 < excess(unsafe) else None
     except (ValueError, OverflowError):
         return None
+
+
+def _root_through(points: list[_Point]) -> float:
+    """Return x at value 0 on the polynomial in the value through pairs (value, x)."""
+    return sum(
+        x * math.prod(other / (other - value) for other, _ in points if other != value) for value, x in points
+    )
 
 
 def _bracket(excess: Callable[[float], float], bracket: tuple[float, float] | None) -> tuple[_Point, _Point]:
