@@ -81,8 +81,13 @@ def experiments(path: str) -> dict[str, Experiment]:
     comb, out = bignum.Comb(ring, base, 256), np.empty_like(base)
     zeros = bytes(BITS // 8)
 
+    def chosen(fixed: bool, size: int) -> bytearray:
+        """Zeros or random bytes, after the same calls in memory of the same kind."""
+        drawn = os.urandom(size)
+        return bytearray(size) if fixed else bytearray(drawn)
+
     def exponent(fixed: bool) -> Prepared:
-        e = zeros if fixed else os.urandom(len(zeros))
+        e = chosen(fixed, len(zeros))
         return lambda: ring.power(base, e, out, True)
 
     def public_exponent(fixed: bool) -> Prepared:
@@ -90,7 +95,7 @@ def experiments(path: str) -> dict[str, Experiment]:
         return lambda: ring.power(base, e, out, False)
 
     def comb_exponent(fixed: bool) -> Prepared:
-        e = bytes(32 * ring.lanes) if fixed else os.urandom(32 * ring.lanes)
+        e = chosen(fixed, 32 * ring.lanes)
         return lambda: comb.powers(e, 32, out)
 
     def some(fixed: bool) -> npt.NDArray[np.uint64]:
