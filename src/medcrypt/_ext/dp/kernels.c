@@ -46,7 +46,7 @@ static inline double exponential(double x) {
     p = p * r + 1.0 / 6.0;
     p = p * r + 0.5;
     p = p * (r * r) + r;
-    double scale = double_of((bits_of(shifted) + 1023) << 52);
+    double scale = double_of((int64_t)((uint64_t)(bits_of(shifted) + 1023) << 52));
     double value = scale + scale * p;
     return x < -700.0 ? 0.0 : value;
 }

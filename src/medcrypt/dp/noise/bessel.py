@@ -186,17 +186,16 @@ def _places(variance: Fraction, width: int) -> list[int]:
 
     log I_k(v) is analytic in k where |Re k|, |Im k| < v/2 around a cell, and there below 0.2 v. Between n + 1 Chebyshev
     nodes on a cell of w integers the polynomial is off by less than 0.4 v (w/(2 v))^(n + 1), by Cauchy's bound for the
-    derivative; n is chosen to bring that below 2^-50. Small cells are interpolated at all their integers, which
-    is exact.
+    derivative; n is chosen to bring that below 2^-50. Cells so small that two nodes would be the same integer are
+    interpolated at all their integers, which is exact.
     """
     v, count = float(variance), 1
     while 0.4 * v * (width / (2.0 * v)) ** (count + 1) > 2.0**-50:
         count += 1
     count = min(count, width - 1, _MOST_COEFFICIENTS)
-    if count == width - 1:
-        return list(range(1, width))
     chebyshev = (0.5 - 0.5 * math.cos(math.pi * (2 * i + 1) / (2 * count)) for i in range(count))
-    return sorted({min(width - 1, max(1, round(width * x))) for x in chebyshev})
+    nodes = sorted({min(width - 1, max(1, round(width * x))) for x in chebyshev})
+    return nodes if len(nodes) == count else list(range(1, width))
 
 
 def _log_ratio(value: int, first: int) -> Decimal:
