@@ -171,9 +171,8 @@ class _Masks:
     threads. A thread that finds nothing draws for itself.
     """
 
-    _forks = (
-        0  # how often this process or an ancestor was forked: a child may get the number of one that is gone
-    )
+    # How often this process or an ancestor was forked: a child may get the number of one that is gone.
+    _forks = 0
 
     def __init__(self, sides: Sequence[_Side]) -> None:
         self._sides = sides
@@ -193,9 +192,9 @@ class _Masks:
         except IndexError:
             mask, uses = self._fresh(draw()), _USES
         if uses > 1:
-            self._kept.append(
-                ([self._square(side, x) for side, x in zip(self._sides, mask, strict=True)], uses - 1)
-            )
+            squares = [self._square(side, x) for side, x in zip(self._sides, mask, strict=True)]
+            # Looked up only now: while squares were computed another thread may have put a new list there.
+            self._kept.append((squares, uses - 1))
         return mask
 
     @classmethod

@@ -34,3 +34,8 @@ static void *(*const volatile fill)(void *, int, size_t) = memset;
 void noise_wipe(void *memory, size_t size) {
     if (size > 0) fill(memory, 0, size);
 }
+
+__attribute__((noinline)) void noise_burn_stack(void) {
+    uint8_t frame[4096]; /* more than the frame of any path's tile: what a compiler kept there goes as well */
+    noise_wipe(frame, sizeof frame);
+}

@@ -94,4 +94,7 @@ size_t noise_undecided(const uint8_t *verdicts, size_t trials);
 /* Zeros that the compiler may not leave out. */
 void noise_wipe(void *memory, size_t size);
 
+/* Wipes the stack below the caller. */
+void noise_burn_stack(void);
+
 #endif

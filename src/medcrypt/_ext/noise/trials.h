@@ -174,4 +174,5 @@ static void all_trials(const noise_shape *shape, const uint64_t *words, size_t t
         noise_wipe(last, sizeof last);
     }
     noise_wipe(&tile, offsetof(tile_state, rows) + shape->rows * sizeof *tile.rows);
+    noise_burn_stack();
 }
