@@ -5,7 +5,8 @@ slope without bounds. `epsilon_bounds` inverts any of them: Newton's method find
 certified evaluations, one on each side of it, decide. Which curve answers:
 
 * compositions of Gaussians, one sampled Gaussian and one Laplace mechanism have closed forms;
-* everything else is integrated along one line (`contour`), where the tail of that line can be proven;
+* everything else is integrated along one line (`contour`), where the tail of that line can be proven, or with a tiny
+  Gaussian in it, which ends any line (`smoothed`);
 * Chernoff's inequality, the optimal conversion from Rényi divergences, is valid always and never left out: it
   also ends the search where no line is affordable.
 """
@@ -24,6 +25,7 @@ from medcrypt.dp.grids import GridLines
 from medcrypt.dp.lattice import LatticeLine, common_spacing
 from medcrypt.dp.losses import DiscreteLoss, GaussianLoss, LaplaceLoss, Loss, SampledGaussianLoss
 from medcrypt.dp.normal import gaussian_error, gaussian_log_delta
+from medcrypt.dp.smoothed import SMOOTHED_NODES, SmoothedLine, far_enough
 from medcrypt.dp.survey import Saddle, Survey
 from medcrypt.dp.tables import OutOfReachError
 
@@ -32,8 +34,9 @@ __all__ = ["Composition"]
 _U = 2.0**-53
 _OUTPUT_DIGITS = 24.0  # outputs cut from sampled Gaussians have a mass below exp(-24) = 4e-11 of delta
 _LEAST_LOG_DELTA = -800.0  # below the least positive double
-_WIDE = 1e-5  # bounds further apart than this are worth a second look by grids
+_WIDE = 1e-5  # bounds further apart than this are worth a second look
 _NARROW = 1e-8  # a line placed for another epsilon serves where it bounds log delta so well
+_LOOKS = 9  # for the epsilon at which a smoothed line has to stand
 _KEPT = 1.5  # a line serves until a count has grown by this factor,
 _KEPT_WIDTH = 1e-9  # or its bounds on epsilon are further apart than this, and than twice what they were
 
@@ -99,9 +102,15 @@ class Composition:
             low, high = _inverted(closed, log_delta, 0.0, self._last)
             self._last = high if math.isfinite(high) else 0.0
             return low, min(high, pure)
-        low, high = self._on_a_line(log_delta, WORK)
+        # Nothing proves that a line ends whose losses are points off every lattice.
+        endless = common_spacing(self._losses) is None and all(
+            isinstance(loss, DiscreteLoss) for loss in self._losses
+        )
+        low, high = (0.0, math.inf) if endless else self._on_a_line(log_delta, WORK)
         if not high - low <= _WIDE * min(1.0, high):
-            low, high = self._on_grids(log_delta, low, high)
+            low, high = self._on_smoothed_lines(log_delta, low, high)
+            if not high - low <= 10.0 * _WIDE * min(1.0, high):
+                low, high = self._on_grids(log_delta, low, high)
             if not high - low <= 10.0 * _WIDE * min(1.0, high):
                 long = self._on_a_line(log_delta, 4.0 * WORK)
                 low, high = max(low, long[0]), min(high, long[1])
@@ -134,6 +143,13 @@ class Composition:
         except ArithmeticError:
             low, high = -math.inf, 0.0
         if not high - low <= _WIDE:
+            try:
+                line, _ = self._smoothed(reach, lambda survey: survey.saddle_at_epsilon(epsilon))
+                under, over = line.bounds(epsilon)
+                low, high = max(low, under), min(high, over)
+            except ArithmeticError:
+                pass
+        if not high - low <= 10.0 * _WIDE:
             try:
                 grids, _ = self._grids(reach, lambda survey: survey.saddle_at_epsilon(epsilon))
                 under, over = grids.bounds(epsilon)
@@ -278,7 +294,7 @@ class Composition:
                 if high - low <= max(_KEPT_WIDTH * min(1.0, high), 2.0 * self._width):
                     return low, high
         reach = self._reach(log_delta)
-        fresh, saddle = self._line(reach, lambda survey: survey.saddle_at_delta(log_delta), work)
+        fresh, saddle = self._line(reach, _at_delta(log_delta), work)
         low, high = _inverted(fresh, log_delta, 0.0, max(saddle.epsilon, 0.0))
         if not high - low <= 1e-7 * min(1.0, high) and _far(high, saddle):
             fresh, _ = self._line(reach, _better(high, log_delta), work)
@@ -303,6 +319,45 @@ class Composition:
         return low, high
 
     @np.errstate(all="ignore")
+    def _smoothed(
+        self, reach: float, saddle_of: Callable[[Survey], Saddle], most: int = SMOOTHED_NODES
+    ) -> tuple[SmoothedLine, Saddle]:
+        """Place a smoothed line at a saddle."""
+        survey = Survey.of(self._pairs(), reach)
+        farther = far_enough(self._losses, reach, saddle_of(survey).c)
+        if farther > reach:
+            survey = Survey.of(self._pairs(), farther)
+        saddle = saddle_of(survey)
+        if not (math.isfinite(saddle.log_delta) and math.isfinite(saddle.spread)):
+            raise OutOfReachError
+        return SmoothedLine(self._terms(farther), survey, saddle, most), saddle
+
+    def _on_smoothed_lines(self, log_delta: float, low: float, high: float) -> Bounds:
+        """Tighten bounds on epsilon by smoothed lines.
+
+        Where few large losses decide, the saddle of a delta may be that of quite another epsilon: short lines look for
+        it first.
+        """
+        reach, most = self._reach(log_delta), SMOOTHED_NODES
+        saddle_of = _at_delta(log_delta)
+        for _ in range(_LOOKS):
+            try:
+                line, saddle = self._smoothed(reach, saddle_of, most)
+                start = min(max(saddle.epsilon, low), high)
+                found = _inverted(line, log_delta, 0.0, max(start, 0.0))
+            except ArithmeticError:
+                break
+            low, high = max(low, found[0]), min(high, found[1])
+            if high - low <= _WIDE * min(1.0, high) or not math.isfinite(high):
+                break
+            if not _far(high, saddle) and most == SMOOTHED_NODES:
+                break
+            most = SMOOTHED_NODES if high < 1.05 * low or not _far(high, saddle) else 1 << 14
+            middle = math.sqrt(low * high) if 0.0 < 2.0 * low < high else high
+            saddle_of = _better(middle, log_delta)
+        return low, high
+
+    @np.errstate(all="ignore")
     def _grids(self, reach: float, saddle_of: Callable[[Survey], Saddle]) -> tuple[GridLines, Saddle]:
         """Place two lattice lines around the curve."""
         survey = Survey.of(self._pairs(), reach)
@@ -315,7 +370,7 @@ class Composition:
         """Tighten bounds on epsilon by grids, if they are affordable."""
         reach = self._reach(log_delta)
         try:
-            grids, saddle = self._grids(reach, lambda survey: survey.saddle_at_delta(log_delta))
+            grids, saddle = self._grids(reach, _at_delta(log_delta))
             start = saddle.epsilon if not low < high < math.inf else min(max(saddle.epsilon, low), high)
             found = _inverted(grids, log_delta, 0.0, max(start, 0.0))
             low, high = max(low, found[0]), min(high, found[1])
@@ -364,6 +419,11 @@ class Composition:
 def _far(epsilon: float, saddle: Saddle) -> bool:
     """Tell whether a saddle belongs to another epsilon: its leading order was too rough."""
     return math.isfinite(epsilon) and abs(epsilon - saddle.epsilon) > 0.02 * epsilon
+
+
+def _at_delta(log_delta: float) -> Callable[[Survey], Saddle]:
+    """Return the search for the saddle of a delta."""
+    return lambda survey: survey.saddle_at_delta(log_delta)
 
 
 def _better(epsilon: float, log_delta: float) -> Callable[[Survey], Saddle]:

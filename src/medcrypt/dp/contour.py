@@ -22,14 +22,16 @@ from medcrypt.dp.losses import DiscreteLoss, GaussianLoss, Loss
 from medcrypt.dp.survey import Saddle, Survey
 from medcrypt.dp.tables import OutOfReachError, Table, Tabulated, U, decay, mass_beyond, table
 
-__all__ = ["WORK", "Charges", "Line", "Terms", "alias_charges", "log_factor", "place", "polar"]
+__all__ = ["WORK", "Charges", "Line", "Terms", "alias_charges", "guesses", "log_factor", "place", "polar"]
 
 _Reals = NDArray[np.float64]
 
 _ALIAS_DIGITS = 26.0  # each alias term stays below exp(-26) = 5e-12 of delta
 _TAIL_DIGITS = 26.0
-_BEFORE = np.array([1.0, 0.9, 0.8, 0.7, 0.6, 0.5])  # of the saddle: where the line may stand
-_BEYOND = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
+# Where the line may stand, of the saddle; and where the other point beyond it, also in units of the saddle's width.
+_BEFORE = np.array([1.0, 0.985, 0.97, 0.955, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8, 0.75, 0.7, 0.6, 0.5])
+_BEYOND = np.array([1.0, 1.015, 1.03, 1.06, 1.125, 1.25, 1.5, 2.0, 3.0])
+_FURTHER = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
 _QUADRATURE = 1e-14  # relative to exp(K), over all compositions
 _NODES = 1 << 15  # of a line
 WORK = 1e8  # nodes times losses of a line: about a tenth of a second
@@ -38,8 +40,9 @@ WORK = 1e8  # nodes times losses of a line: about a tenth of a second
 class Charges(NamedTuple):
     """Everything that may separate the computed sum from delta; each term >= 0, relative to exp(K(c) - c eps).
 
-    ``aliases_below`` and ``aliases_above`` make the sum too large; ``outputs`` (mass that was left out or is at
-    infinity beyond the lower bound) makes it too small; the others may do either.
+    ``aliases_below``, ``aliases_above`` and ``smoothing`` (of a `smoothed.SmoothedLine`) make the sum too large;
+    ``outputs`` (mass that was left out or is at infinity beyond the lower bound) makes it too small; the others may
+    do either.
     """
 
     aliases_below: float
@@ -47,11 +50,12 @@ class Charges(NamedTuple):
     line_tail: float
     rounding: float
     outputs: float
+    smoothing: float = 0.0
 
     @property
     def down(self) -> float:
         """Return how far delta may lie below the sum."""
-        return self.aliases_below + self.aliases_above + self.line_tail + self.rounding
+        return self.aliases_below + self.aliases_above + self.line_tail + self.rounding + self.smoothing
 
     @property
     def up(self) -> float:
@@ -187,7 +191,7 @@ class Line:
         c, beyond, period = place(survey, saddle)
         self.c, self.step = c, 2.0 * math.pi / period
         self.period = period
-        first = terms.tables(c, 24.0 * self.step, _QUADRATURE / terms.counts, _guesses(survey, c))
+        first = terms.tables(c, 24.0 * self.step, _QUADRATURE / terms.counts, guesses(survey, c))
         self._moments = [t.log_moment for t in first], [t.moment_error for t in first]
         height, _ = terms.total(c, *self._moments)
         # The integral beyond the last node is at most exp(K(c) - c eps - fall)/(pi t).
@@ -199,7 +203,7 @@ class Line:
         self._logarithms = polar(*walked)
         self._logarithms[:, :, self.count :] = 0.0
         self._nodes = _nodes(c, self.step, self.count, shape[1])
-        found = terms.tables(beyond, 0.0, _QUADRATURE / terms.counts, _guesses(survey, beyond))
+        found = terms.tables(beyond, 0.0, _QUADRATURE / terms.counts, guesses(survey, beyond))
         self.beyond = beyond
         self._moments_beyond = [t.log_moment for t in found], [t.moment_error for t in found]
         self._weights = np.empty((4, shape[1]))
@@ -284,7 +288,7 @@ class Line:
         return least, most
 
 
-def _guesses(survey: Survey, c: float) -> list[float]:
+def guesses(survey: Survey, c: float) -> list[float]:
     """Return rough log M(c) of every tabulated mechanism."""
     with np.errstate(over="ignore", under="ignore"):
         alpha = c * survey.losses + survey.log_masses
@@ -292,29 +296,33 @@ def _guesses(survey: Survey, c: float) -> list[float]:
         return [float(x) for x in top + np.log(np.sum(np.exp(alpha - top[:, None]), axis=1))]
 
 
-def place(survey: Survey, saddle: Saddle) -> tuple[float, float, float]:
+@np.errstate(all="ignore")
+def place(
+    survey: Survey, saddle: Saddle, digits: float | None = None, lost: float = 4.0
+) -> tuple[float, float, float]:
     """Return c, another c' beyond it, and the period P = 2 pi/h with which the aliases do not count.
 
     Below, delta <= 1: e^(-P c) against delta. Above, Chernoff at c'. Where K soon rises like a wall, because rare
-    outputs have large losses, a line some way before the saddle needs a much smaller P and loses few digits.
+    outputs have large losses, a line some way before the saddle needs a much smaller P and loses few digits: at most
+    ``lost``, since rounding is charged against exp(K(c) - c eps). Aliases stay below exp(-digits) of delta.
     """
+    digits = _ALIAS_DIGITS if digits is None else digits
     c = saddle.c * _BEFORE
-    beyond = c[:, None] + np.concatenate(
-        (min(saddle.spread, 4.0 * saddle.c) * _BEYOND, 0.5 * saddle.c * _BEYOND)
-    )
-    k = survey.moments(np.concatenate((c, beyond.ravel())))[0]
-    heights, k = k[: c.size] - c * saddle.epsilon, k[c.size :].reshape(beyond.shape)
+    wide = min(saddle.spread, 4.0 * saddle.c)
+    beyond = np.concatenate((saddle.c * _BEYOND, saddle.c + wide * _FURTHER))
+    k = survey.moments(np.concatenate((c, beyond)))[0]
+    heights, k = k[: c.size] - c * saddle.epsilon, k[c.size :]
     factor = -beyond * np.log1p(1.0 / beyond) - np.log1p(beyond)
-    above = (k + factor - beyond * saddle.epsilon - saddle.log_delta + _ALIAS_DIGITS) / (beyond - c[:, None])
-    above = np.where(np.isfinite(above) & (beyond > c[:, None]), above, np.inf)
+    gap = beyond - c[:, None]
+    above = (k + factor - beyond * saddle.epsilon - saddle.log_delta + digits) / gap
+    above = np.where(np.isfinite(above) & (gap > 0.0), above, np.inf)
     best = np.argmin(above, axis=1)
-    periods = np.maximum((_ALIAS_DIGITS - saddle.log_delta) / c, above[np.arange(c.size), best])
-    # Rounding is charged against exp(K(c) - c eps): no more than two digits may go.
-    periods = np.where(heights <= heights[0] + 4.0, periods, np.inf)
+    periods = np.maximum((digits - saddle.log_delta) / c, above[np.arange(c.size), best])
+    periods = np.where(heights <= heights[0] + lost, periods, np.inf)
     place = int(np.argmin(periods))
     if not 0.0 < float(periods[place]) < math.inf:
         raise OutOfReachError
-    return float(c[place]), float(beyond[place, best[place]]), 1.03 * float(periods[place])
+    return float(c[place]), float(beyond[best[place]]), 1.03 * float(periods[place])
 
 
 class _Walk:
@@ -332,7 +340,7 @@ class _Walk:
         self, terms: Terms, c: float, step: float, first: Sequence[Table], fall: float, most: float
     ) -> None:
         self._terms, self._c, self._step = terms, c, step
-        self._guesses = [t.log_moment for t in first]
+        self._first = first
         self._fall = fall
         end, final = self._proof(first)
         blocks = []
@@ -371,7 +379,13 @@ class _Walk:
         """Tabulate for larger t, as well as the fall of exp(K) asks for."""
         share = max(min(_QUADRATURE * math.exp(min(fallen, 600.0)), 0.03), 0.3 * (fallen - self._fall))
         quadrature = np.minimum(share / (1.5 * self._terms.counts), 0.1)
-        return self._terms.tables(self._c, t_max, quadrature, self._guesses)
+        return [
+            # Points are the same for every t.
+            known
+            if isinstance(loss, DiscreteLoss)
+            else table(loss, self._c, t_max, share, known.log_moment, self._terms.reach)
+            for loss, known, share in zip(self._terms.losses, self._first, quadrature.tolist(), strict=True)
+        ]
 
     def _block(
         self, found: Sequence[Table], start: int, stop: int

@@ -27,7 +27,7 @@ __all__ = ["fixed_size_losses"]
 
 _Reals = NDArray[np.float64]
 
-_CELLS = 2048
+_CELLS = 8192
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(10)
 
 
@@ -52,7 +52,7 @@ def fixed_size_losses(sigma: float, q: float, log_missing: float) -> tuple[Discr
     --------
     >>> upper, lower = fixed_size_losses(1.0, 0.01, log_missing=-60.0)
     >>> upper.losses.size
-    4097
+    16385
     """
     end, log_beyond = _end(sigma, q, log_missing)
     variance = sigma * sigma

@@ -17,6 +17,7 @@ enum {
     DP_LANES = 8,     /* arrays are padded to a multiple of this */
     DP_TILE = 512,    /* losses that stay in the first cache while the line is walked */
     DP_RESTART = 32,  /* steps of the recurrence between two fresh starts */
+    DP_STRIP = 32,    /* columns of a product whose sums stay in registers; their number is a multiple of it */
     DP_POINTS = 32,   /* Gauss-Legendre points of a panel */
 };
 
@@ -32,6 +33,10 @@ struct dp_kernels {
     /* sums[0] = sum of a_n cos(p_n - t_n eps), sums[1] = sum of a_n t_n sin(p_n - t_n eps). */
     void (*line)(const double *amplitude, const double *phase, const double *t, size_t size, double epsilon,
                  double sums[2]);
+    /* Adds to out[n][k] the sum over j of rows[n][j] columns[j][k], complex; each sum runs over j in order. */
+    void (*products)(const double *rows_real, const double *rows_imaginary, const double *columns_real,
+                     const double *columns_imaginary, size_t rows, size_t size, size_t columns, double *real,
+                     double *imaginary);
 };
 
 extern const struct dp_kernels dp_portable, dp_avx2, dp_avx512;
@@ -55,9 +60,9 @@ struct dp_worth {
     double loss_error;         /* L1 = sum nu lambda, lambda: absolute error of l_j */
 };
 
-/* Ends of panels whose quadrature errors are at most exp(log_target) each, for |t| <= t_max. Returns their
- * number, or 0 if more than `room` are needed. */
-size_t dp_panels(const struct dp_sampled *mechanism, double t_max, double log_target, double *ends,
+/* Ends of panels whose quadrature errors are at most exp(log_target) each, for |t| <= t_max, or, with points on
+ * Im x = lift sigma^2, 0 < lift < pi/2, for all t >= 0. Returns their number, or 0 if more than `room` are needed. */
+size_t dp_panels(const struct dp_sampled *mechanism, double lift, double t_max, double log_target, double *ends,
                  size_t room, double *log_quadrature);
 
 /* Fill losses and weights (DP_POINTS for each panel) from the ends of panels. Returns -1 without memory. */

@@ -163,4 +163,28 @@ static void line(const double *amplitude, const double *phase, const double *t, 
     sums[1] = total(sines);
 }
 
-const struct dp_kernels DP_KERNELS = {exponentials, turns, walk, line};
+/* Strip after strip, row after row: the sum over j runs in order, so that all paths round alike. */
+static void products(const double *rows_real, const double *rows_imaginary, const double *columns_real,
+                     const double *columns_imaginary, size_t rows, size_t size, size_t columns, double *real,
+                     double *imaginary) {
+    for (size_t left = 0; left < columns; left += DP_STRIP) {
+        for (size_t n = 0; n < rows; n++) {
+            double sum_real[DP_STRIP] = {0}, sum_imaginary[DP_STRIP] = {0};
+            for (size_t j = 0; j < size; j++) {
+                const double a = rows_real[n * size + j], b = rows_imaginary[n * size + j];
+                const double *restrict c = columns_real + j * columns + left;
+                const double *restrict d = columns_imaginary + j * columns + left;
+                for (size_t i = 0; i < DP_STRIP; i++) {
+                    sum_real[i] += a * c[i] - b * d[i];
+                    sum_imaginary[i] += a * d[i] + b * c[i];
+                }
+            }
+            for (size_t i = 0; i < DP_STRIP; i++) {
+                real[n * columns + left + i] += sum_real[i];
+                imaginary[n * columns + left + i] += sum_imaginary[i];
+            }
+        }
+    }
+}
+
+const struct dp_kernels DP_KERNELS = {exponentials, turns, walk, line, products};

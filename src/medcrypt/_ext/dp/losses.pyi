@@ -4,11 +4,13 @@ from numpy.typing import NDArray
 __all__ = [
     "LANES",
     "POINTS",
+    "STRIP",
     "decay",
     "exponentials",
     "line",
     "panels",
     "polar",
+    "products",
     "table",
     "turns",
     "walk",
@@ -17,6 +19,7 @@ __all__ = [
 
 LANES: int
 POINTS: int
+STRIP: int
 
 _Reals = NDArray[float64]
 
@@ -44,6 +47,7 @@ def panels(
     t_max: float,
     log_target: float,
     ends: _Reals,
+    lift: float = 0.0,
 ) -> tuple[int, float]: ...
 def table(
     sigma: float, q: float, removing: bool, c: float, ends: _Reals, losses: _Reals, weights: _Reals
@@ -58,6 +62,15 @@ def decay(
     log_moment: float,
     t: _Reals,
     log_bound: _Reals,
+) -> None: ...
+def products(
+    rows_real: _Reals,
+    rows_imaginary: _Reals,
+    columns_real: _Reals,
+    columns_imaginary: _Reals,
+    real: _Reals,
+    imaginary: _Reals,
+    path: str | None = None,
 ) -> None: ...
 def polar(
     real: _Reals,

@@ -96,9 +96,11 @@ static double log_modulus(const struct dp_sampled *m, double left, double right,
  * Log of the error of the 32 points on [left, right]: at most 64/15 B rho^-62/(1 - rho^-2) times half the
  * width, B a bound in the ellipse of foci +-1 and half-axes (rho +- 1/rho)/2 (Trefethen 2013, Theorem 19.3).
  * One unit of log covers the rounding of this bound. Any rho is valid; the first that suffices will do.
+ * Points may lie on Im x = lift sigma^2 instead of the real axis: then only ellipses above that axis will do,
+ * where |r^(it)| <= 1 for every t >= 0.
  */
-static double log_panel(const struct dp_sampled *m, double left, double right, double t, double enough,
-                        size_t *radius) {
+static double log_panel(const struct dp_sampled *m, double left, double right, double lift, double t,
+                        double enough, size_t *radius) {
     static const double radii[] = {1.35, 1.6, 2.0, 2.5, 3.0, 4.0, 6.0};
     static const double logs[] = {0.3001045924503381, 0.4700036292457356, 0.6931471805599453,
                                   0.9162907318741551, 1.0986122886681098, 1.3862943611198906,
@@ -112,9 +114,11 @@ static double log_panel(const struct dp_sampled *m, double left, double right, d
         double rho = radii[index];
         double along = 0.5 * (rho + 1.0 / rho) * half, theta = 0.5 * (rho - 1.0 / rho) * half;
         theta /= m->sigma * m->sigma;
+        if (lift > 0.0 && theta > lift) continue;
+        theta += lift;
         if (theta > 1.57) continue;
         double bound = 1.0 + log(64.0 / 15.0 * half / (1.0 - 1.0 / (rho * rho))) - 62.0 * logs[index];
-        bound += log_modulus(m, middle - along, middle + along, theta, t);
+        bound += log_modulus(m, middle - along, middle + along, theta, lift > 0.0 ? 0.0 : t);
         if (bound < best) {
             best = bound;
             if (best <= enough) *radius = index;
@@ -123,7 +127,7 @@ static double log_panel(const struct dp_sampled *m, double left, double right, d
     return best;
 }
 
-size_t dp_panels(const struct dp_sampled *mechanism, double t_max, double log_target, double *ends,
+size_t dp_panels(const struct dp_sampled *mechanism, double lift, double t_max, double log_target, double *ends,
                  size_t room, double *log_quadrature) {
     double width = 3.0 * mechanism->sigma, sum = 0.0;
     double largest = 1.57 * mechanism->sigma * mechanism->sigma * 4.0;
@@ -136,7 +140,7 @@ size_t dp_panels(const struct dp_sampled *mechanism, double t_max, double log_ta
         for (;;) {
             right = left + width;
             if (right > mechanism->high) right = mechanism->high;
-            error = log_panel(mechanism, left, right, t_max, log_target, &radius);
+            error = log_panel(mechanism, left, right, lift, t_max, log_target, &radius);
             if (error <= log_target) break;
             width = 0.8 * (right - left);
             if (!(width > 1e-9 * mechanism->sigma)) return 0;
