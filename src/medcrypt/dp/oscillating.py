@@ -29,6 +29,7 @@ _Complexes = NDArray[np.complex128]
 
 _CHUNK = 128  # losses of one product of matrices
 _ROOM = 1 << 12  # panels
+_KEPT = 1 << 20  # numbers e^(i t l) - 1 that are kept from block to block: 16 MiB
 _GONE = 60.0  # e^-60 = 9e-27 of a weight is left out
 _POINTS, _SHARES = np.polynomial.legendre.leggauss(kernels.POINTS)
 
@@ -104,9 +105,12 @@ class Wave:
     def _across(self, t: _Reals, part: slice) -> tuple[_Reals, _Reals]:
         """Return e^(i t l) - 1 for the nodes of a row, which all blocks of a line share: a row for each l."""
         key = part.start, t.size, float(t[-1])
-        if key not in self._kept or self._kept[key][0].shape[0] < part.stop - part.start:
-            self._kept[key] = _turned(t[None, :], self.losses[part.start : part.start + _CHUNK, None])
-        real, imaginary = self._kept[key]
+        if key in self._kept:
+            real, imaginary = self._kept[key]
+        else:
+            real, imaginary = _turned(t[None, :], self.losses[part.start : part.start + _CHUNK, None])
+            if len(self._kept) * _CHUNK * t.size < _KEPT:
+                self._kept[key] = real, imaginary
         return real[: part.stop - part.start], imaginary[: part.stop - part.start]
 
     def _dense(self, t: _Reals) -> _Complexes:

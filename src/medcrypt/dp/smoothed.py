@@ -35,7 +35,7 @@ _LOST = 8.0  # digits that may go against exp(K(c) - c eps), for fewer nodes
 _AIM = 1e-6  # of epsilon, or of one: what the smoothing may cost
 _EDGE = 45.0  # digits that the tilted law falls up to where outputs are cut
 _WORK = 1.2e9  # losses times nodes
-SMOOTHED_NODES = 1 << 19
+SMOOTHED_NODES = 1 << 18
 
 
 class SmoothedLine(Line):
