@@ -46,6 +46,18 @@ def test_turns_are_within_their_bound(values):
             assert error <= 4 * U * abs(true) + 2 * U * abs(mp.mpf(x))
 
 
+@settings(max_examples=60)
+@given(st.lists(st.floats(-(2.0**40), 2.0**40), min_size=1, max_size=20))
+def test_larger_turns_lose_two_units_more_of_the_angle(values):
+    for path in paths():
+        versine, sine = np.empty(len(values)), np.empty(len(values))
+        kernels.turns(np.array(values), versine, sine, path)
+        for x, v, s in zip(values, versine, sine, strict=True):
+            true = mp.mpc(*twin.turn(x))
+            error = abs(mp.mpc(float(v), float(s)) - true)
+            assert error <= 4 * U * abs(true) + 4 * U * abs(mp.mpf(x))
+
+
 def paths() -> tuple[str, ...]:
     from medcrypt._ext import cpu
 

@@ -25,7 +25,7 @@ enum {
 struct dp_kernels {
     /* e^x, relative error <= 4 u for |x| <= 700; 0 below -700. */
     void (*exponentials)(const double *x, double *out, size_t n);
-    /* cos x - 1 and sin x, error <= 4 u |e^(ix) - 1| + 2 u |x| for |x| <= 2^20. */
+    /* cos x - 1 and sin x, error <= 4 u |e^(ix) - 1| + 2 u |x| for |x| <= 2^20, 4 u |x| up to 2^40. */
     void (*turns)(const double *x, double *versine, double *sine, size_t n);
     /* Real and imaginary part of the sum above for n = first, ..., first + count - 1. `size` is padded. */
     void (*walk)(const double *losses, const double *weights, size_t size, double step, size_t first,
