@@ -365,8 +365,8 @@ class Accountant:
         bounds = [direction.log_delta_bounds(epsilon) for direction in directions]
         if any(map(enclosed, history)):
             bounds = [_enclosing(directions, lambda curve: curve.log_delta_bounds(epsilon))]
-        low = max(math.exp(min(lo, 0.0)) for lo, _ in bounds) if exact else 0.0
-        return low * (1.0 - 1e-15), max(_at_most_one(hi) for _, hi in bounds)
+        low = max(_at_least_zero(lo) for lo, _ in bounds) if exact else 0.0
+        return low, max(_at_most_one(hi) for _, hi in bounds)
 
     def would_exceed(
         self,
@@ -649,8 +649,18 @@ def _composed(history: Counter[Event]) -> Event:
     return Composed(tuple(Repeated(event, count) for event, count in history.items()))
 
 
+_LEAST = 5e-324  # the least positive double: what rounding may cost a number near it
+
+
+def _at_least_zero(log_delta: float) -> float:
+    """Return exp(log_delta) as a lower bound."""
+    return max(math.exp(min(log_delta, 0.0)) * (1.0 - 1e-15) - 2.0 * _LEAST, 0.0)
+
+
 def _at_most_one(log_delta: float) -> float:
     """Return exp(log_delta) as an upper bound: at most 1, and 0 only for a true zero."""
-    if log_delta == -math.inf:
-        return 0.0
-    return max(math.exp(min(log_delta, 0.0)), 5e-324)
+    if log_delta < -750.0:
+        return _LEAST if log_delta > -math.inf else 0.0
+    delta = math.exp(min(log_delta, 0.0))
+    # Above 2^-1021 the margin of the logarithm covers the rounding of its exponential.
+    return min(delta * (1.0 + 1e-15) + 2.0 * _LEAST, 1.0) if delta < 1e-307 else delta

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from medcrypt.dp.contour import Charges, alias_charges, place
+from medcrypt.dp.contour import Charges, alias_charges, log_bounds, log_value, place
 from medcrypt.dp.losses import LaplaceLoss
 from medcrypt.dp.survey import Saddle, Survey
 from medcrypt.dp.tables import U, table
@@ -99,7 +99,7 @@ class AtomicLine:
         return self.height - self.c * epsilon
 
     def charges(self, epsilon: float) -> Charges:
-        """Return every term that separates the computed sum from delta(eps); ``outputs`` is zero here."""
+        """Return every term that separates the computed sum of R from its part of delta(eps)."""
         log_scale = self.log_scale(epsilon)
         error = self._height_error + U * (4.0 * self.c * epsilon + 4.0 * abs(self.height))
         below, above = alias_charges(
@@ -109,40 +109,29 @@ class AtomicLine:
         weights = self._modulus * np.abs(self._kernel)
         turned = (epsilon + self.runs * self.e) * self._nodes + self.runs * (self.e * (self.c + 1.0) + 16.0)
         rounding = 4.0 * U * float(weights @ (turned + 0.125 * self._nodes.size + 16.0))
-        value, _, closed_error = self._closed(epsilon)
-        lift = math.exp(min(-log_scale, 700.0))
-        rounding = self.step / math.pi * rounding + lift * (closed_error + 2.0 * value * error)
-        return Charges(below, above, self._tail, rounding * (1.0 + 1e-9), 0.0)
+        return Charges(below, above, self._tail, self.step / math.pi * rounding * (1.0 + 1e-9))
 
     def value(self, epsilon: float) -> tuple[float, float]:
         """Return log delta(eps) without bounds, and its slope."""
-        total, fall = self._sum(epsilon)
-        return (
-            (math.log(total) + self.log_scale(epsilon), -fall / total)
-            if total > 0.0
-            else (-math.inf, -math.inf)
-        )
+        value, slope, _ = self._closed(epsilon)
+        return log_value(*self._sum(epsilon), self.log_scale(epsilon), value, slope)
 
     def bounds(self, epsilon: float) -> tuple[float, float]:
         """Return certified bounds on log delta(eps)."""
         charges, (total, _) = self.charges(epsilon), self._sum(epsilon)
         log_scale = self.log_scale(epsilon)
         error = self._height_error + U * (8.0 * self.c * epsilon + 8.0 * abs(self.height) + 16.0)
-        low, high = total - charges.down, total + charges.up
-        return (
-            math.log(low) + log_scale - error if low > 0.0 else -math.inf,
-            math.log(high) + log_scale + error if high > 0.0 else -math.inf,
-        )
+        value, _, closed_error = self._closed(epsilon)
+        apart = value - closed_error, value + closed_error
+        return log_bounds((total - charges.down, total + charges.up), log_scale, error, apart)
 
     def _sum(self, epsilon: float) -> tuple[float, float]:
-        """Return delta and minus its slope, divided by exp(K(c) - c eps)."""
+        """Return the part of R in delta and in minus its slope, divided by exp(K(c) - c eps)."""
         terms = np.exp(-1j * self._nodes * epsilon) * self._values * self._kernel
         scale = self.step / math.pi
         total = scale * float(np.sum(terms.real))
         fall = scale * float(np.sum((terms * (self.c + 1j * self._nodes)).real))
-        value, slope, _ = self._closed(epsilon)
-        lift = math.exp(min(-self.log_scale(epsilon), 700.0))
-        return total + value * lift, fall + slope * lift
+        return total, fall
 
     def _closed(self, epsilon: float) -> tuple[float, float, float]:
         """Return the closed part of delta(eps), of -delta'(eps), and a bound on the former's error."""
@@ -159,7 +148,8 @@ class AtomicLine:
         # Masses: rounding of logarithms up to T (log 2 + e). Gaps: of eps and T e, also where one is just above zero.
         near = float(mass[gap < 1e-9 * (1.0 + epsilon + n * e)].sum()) + float(one[share > 0.0].sum())
         error = 8.0 * U * (value * n * (6.0 + e) + near * (epsilon + n * e + 2.0))
-        return value, slope, error
+        # Masses below the least normal double have lost digits, or are gone.
+        return value, slope, error + 1e-307 * n
 
     def _one_density(self, y: _Reals) -> tuple[_Reals, _Reals]:
         """Return the integral of e^((l - e)/2)/4 (1 - e^(y - l))_+ over (-e, e), and minus its derivative."""

@@ -165,10 +165,11 @@ class Composition:
         key = (log_delta, tuple(count.bit_length() for count in self._counts))
         if self._checked is None or self._checked[0] != key:
             reach = self._reach(log_delta - math.log(2.0))
-            c = Survey.of(self._pairs(), reach).chernoff_at_epsilon(epsilon)
+            survey = Survey.of(self._pairs(), reach)
+            c = survey.chernoff_at_epsilon(epsilon)
             terms = self._terms(reach)
             try:
-                found = terms.tables_at(c)
+                found = terms.tables_at(c, survey)
             except OutOfReachError:
                 return True
             self._checked = key, reach, c, found
@@ -176,8 +177,7 @@ class Composition:
         terms = self._terms(reach)
         height, error = terms.total(c, *found)
         log_bound = height + error + log_factor(c) - c * epsilon + 1e-9
-        left = terms.missing() + terms.infinity()
-        return not math.exp(min(log_bound, 0.0)) + left <= math.exp(log_delta) * (1.0 - 1e-12)
+        return not _added(log_bound, terms.missing() + terms.infinity()) <= log_delta - 1e-12
 
     def pure_epsilon(self) -> float:
         """Return the epsilon of delta = 0 from above: the largest loss, infinite where there is none."""
@@ -211,12 +211,11 @@ class Composition:
         reach = self._reach(log_delta)
         terms, survey = self._terms(reach), Survey.of(self._pairs(), reach)
         left = terms.missing() + terms.infinity()
-        target = (
-            log_delta + math.log1p(-left * math.exp(-log_delta)) if left < math.exp(log_delta) else -math.inf
-        )
+        share = math.exp(min(math.log(left) - log_delta, 1.0)) * (1.0 + 1e-12) if left > 0.0 else 0.0
+        target = log_delta + math.log1p(-share) if share < 1.0 else -math.inf
         c = survey.chernoff_at_delta(log_delta)
         try:
-            height, error = terms.log_moment(c)
+            height, error = terms.log_moment(c, survey)
         except OutOfReachError:
             return math.inf
         value = (height + error + log_factor(c) - target) / c
@@ -231,13 +230,12 @@ class Composition:
             terms, survey = self._terms(reach), Survey.of(self._pairs(), reach)
             c = survey.chernoff_at_epsilon(epsilon)
             try:
-                height, error = terms.log_moment(c)
+                height, error = terms.log_moment(c, survey)
             except OutOfReachError:
                 return min(log_delta, 0.0)
             log_delta = height + error + log_factor(c) - c * epsilon
             log_delta += 1e-14 * (abs(height) + c * epsilon) + 1e-12
-            left = terms.missing() + terms.infinity()
-            log_delta = np.logaddexp(log_delta, math.log(left)) if left > 0.0 else log_delta
+            log_delta = _added(log_delta, terms.missing() + terms.infinity())
             if not any(isinstance(loss, SampledGaussianLoss) for loss in self._losses) or log_delta >= 0.0:
                 break
         return min(float(log_delta), 0.0)
@@ -416,6 +414,11 @@ class Composition:
         return max((top + math.log1p(-math.exp(log_ratio))) * (1.0 - 64.0 * _U) - 1e-15, 0.0)
 
 
+def _added(log_delta: float, left: float) -> float:
+    """Return the log of delta and a mass that is left, from above."""
+    return float(np.logaddexp(log_delta, math.log(left) + 1e-12)) + 1e-12 if left > 0.0 else log_delta
+
+
 def _far(epsilon: float, saddle: Saddle) -> bool:
     """Tell whether a saddle belongs to another epsilon: its leading order was too rough."""
     return math.isfinite(epsilon) and abs(epsilon - saddle.epsilon) > 0.02 * epsilon
@@ -446,6 +449,9 @@ class _ClosedForm:
     def bounds(self, epsilon: float) -> Bounds:
         """Return certified bounds on log delta."""
         value, error = self._formula(epsilon)
+        if value == -math.inf:
+            # Zero, or so far below every double that its logarithm overflowed.
+            return value, value if error == 0.0 else -1e300
         return value - error, min(value + error, 0.0)
 
 

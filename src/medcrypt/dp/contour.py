@@ -22,7 +22,19 @@ from medcrypt.dp.losses import DiscreteLoss, GaussianLoss, Loss
 from medcrypt.dp.survey import Saddle, Survey
 from medcrypt.dp.tables import OutOfReachError, Table, Tabulated, U, decay, mass_beyond, table
 
-__all__ = ["WORK", "Charges", "Line", "Terms", "alias_charges", "guesses", "log_factor", "place", "polar"]
+__all__ = [
+    "WORK",
+    "Charges",
+    "Line",
+    "Terms",
+    "alias_charges",
+    "guesses",
+    "log_bounds",
+    "log_factor",
+    "log_value",
+    "place",
+    "polar",
+]
 
 _Reals = NDArray[np.float64]
 
@@ -40,16 +52,14 @@ WORK = 1e8  # nodes times losses of a line: about a tenth of a second
 class Charges(NamedTuple):
     """Everything that may separate the computed sum from delta; each term >= 0, relative to exp(K(c) - c eps).
 
-    ``aliases_below``, ``aliases_above`` and ``smoothing`` (of a `smoothed.SmoothedLine`) make the sum too large;
-    ``outputs`` (mass that was left out or is at infinity beyond the lower bound) makes it too small; the others may
-    do either.
+    ``aliases_below``, ``aliases_above`` and ``smoothing`` (of a `smoothed.SmoothedLine`) make the sum too large; the
+    others may do either. What was left out or is at infinity is no part of the sum: `log_bounds` adds it.
     """
 
     aliases_below: float
     aliases_above: float
     line_tail: float
     rounding: float
-    outputs: float
     smoothing: float = 0.0
 
     @property
@@ -60,12 +70,53 @@ class Charges(NamedTuple):
     @property
     def up(self) -> float:
         """Return how far delta may lie above the sum."""
-        return self.line_tail + self.rounding + self.outputs
+        return self.line_tail + self.rounding
 
 
 def log_factor(c: float) -> float:
     """Return log of sup over u of (1 - e^-u) e^(-c u) = c^c/(1 + c)^(1 + c): the factor of Chernoff's bound."""
     return -c * math.log1p(1.0 / c) - math.log1p(c)
+
+
+def log_bounds(
+    sums: tuple[float, float], log_scale: float, error: float, apart: tuple[float, float]
+) -> tuple[float, float]:
+    """Return bounds on log delta from bounds on its parts.
+
+    Parameters
+    ----------
+    sums
+        Bounds on the sum on a line, over exp(log_scale).
+    log_scale, error
+        The scale, as far from any double as it may be, and a bound on its error.
+    apart
+        Bounds on what does not depend on the line, as it is: on mass at infinity below, and above also on what was
+        left out (``outputs``). Logarithms are added, so neither part is lost beside the other.
+    """
+    found = []
+    for sign, part, rest in zip((-1.0, 1.0), sums, apart, strict=True):
+        if math.isnan(part):
+            found.append(sign * math.inf)
+            continue
+        value = math.log(part) + log_scale + sign * error if part > 0.0 else -math.inf
+        if rest > 0.0:
+            value = float(np.logaddexp(value, math.log(rest) + sign * 1e-12))
+            value += sign * 8.0 * U * (abs(value) + 1.0)
+        found.append(value)
+    return found[0], found[1]
+
+
+def log_value(
+    total: float, fall: float, log_scale: float, apart: float, fall_apart: float = 0.0
+) -> tuple[float, float]:
+    """Return log delta and its slope from a sum and its fall over exp(log_scale), and from what lies apart."""
+    if not total > 0.0:
+        return (math.log(apart), -fall_apart / apart) if apart > 0.0 else (-math.inf, -math.inf)
+    value, slope = math.log(total) + log_scale, -fall / total
+    if not apart > 0.0:
+        return value, slope
+    both = float(np.logaddexp(value, math.log(apart)))
+    return both, slope * math.exp(value - both) - fall_apart * math.exp(min(-both, 700.0))
 
 
 def alias_charges(
@@ -82,11 +133,16 @@ def alias_charges(
     Below: delta <= 1. Above: Chernoff at c' = ``beyond``, delta(x) <= exp(K(c') - c' x) c'^c'/(1 + c')^(1 + c'). Both
     are geometric series. ``error`` bounds the error of ``log_scale``; ``height_beyond`` is K(c') from above.
     """
-    below = math.exp(min(error - log_scale, 700.0)) / math.expm1(min(period * c, 700.0))
+    log_below = error - log_scale
     log_above = height_beyond + log_factor(beyond) - beyond * epsilon - log_scale + error
     log_above += 1e-14 * (abs(height_beyond) + beyond * epsilon)
-    above = math.exp(min(log_above, 700.0)) / math.expm1(min(period * (beyond - c), 700.0))
-    return below * (1.0 + 1e-9), above * (1.0 + 1e-9)
+    return _over_expm1(log_below, period * c), _over_expm1(log_above, period * (beyond - c))
+
+
+def _over_expm1(log_top: float, x: float) -> float:
+    """Return e^log_top/(e^x - 1) from above, for x > 0; infinite rather than cut off."""
+    log_ratio = log_top - x - math.log(-math.expm1(-x))
+    return math.exp(log_ratio) * (1.0 + 1e-9) if log_ratio < 700.0 else math.inf
 
 
 @dataclass(frozen=True)
@@ -130,13 +186,13 @@ class Terms:
             for loss, share, guess in zip(self.losses, quadrature, guesses, strict=True)
         ]
 
-    def log_moment(self, c: float) -> tuple[float, float]:
+    def log_moment(self, c: float, survey: Survey) -> tuple[float, float]:
         """Return K(c) and a bound on its error."""
-        return self.total(c, *self.tables_at(c))
+        return self.total(c, *self.tables_at(c, survey))
 
-    def tables_at(self, c: float) -> tuple[list[float], list[float]]:
+    def tables_at(self, c: float, survey: Survey) -> tuple[list[float], list[float]]:
         """Return log M(c) of every tabulated mechanism, and bounds on their errors."""
-        found = self.tables(c, 0.0, _QUADRATURE / self.counts, [0.0] * len(self.losses))
+        found = self.tables(c, 0.0, _QUADRATURE / self.counts, guesses(survey, c))
         return [t.log_moment for t in found], [t.moment_error for t in found]
 
     def total(self, c: float, log_moments: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
@@ -248,7 +304,6 @@ class Line:
             aliases_above=above,
             line_tail=self._tail,
             rounding=rounding + growing * epsilon,
-            outputs=self._missing * math.exp(min(error - log_scale, 700.0)) * (1.0 + 1e-9),
         )
 
     def scale_error(self, epsilon: float) -> float:
@@ -260,14 +315,7 @@ class Line:
         cosines, sines = kernels.line(*self._integrand, epsilon)
         scale = self.step / math.pi
         finite, fall = scale * cosines, scale * (self.c * cosines - sines)
-        log_scale = self.log_scale(epsilon)
-        if self.infinity > 0.0 and log_scale < -650.0:
-            return math.log(self.infinity), -0.0
-        if self.infinity > 0.0:
-            finite += self.infinity * math.exp(-log_scale)
-        if not finite > 0.0:
-            return -math.inf, -math.inf
-        return math.log(finite) + log_scale, -fall / finite
+        return log_value(finite, fall, self.log_scale(epsilon), self.infinity)
 
     def bounds(self, epsilon: float) -> tuple[float, float]:
         """Return certified bounds on log delta(eps)."""
@@ -275,17 +323,9 @@ class Line:
         cosines, _ = kernels.line(*self._integrand, epsilon)
         total = self.step / math.pi * cosines
         log_scale, error = self.log_scale(epsilon), self.scale_error(epsilon) + 16.0 * U
-        at_infinity = self.infinity * math.exp(min(-log_scale, 700.0))
-        low = total - charges.down + at_infinity * (1.0 - 1e-12)
-        high = total + charges.up + at_infinity * (1.0 + 1e-12)
         error += 4.0 * U * abs(log_scale)
-        least = math.log(low) + log_scale - error if low > 0.0 else -math.inf
-        most = math.log(high) + log_scale + error if high > 0.0 else -math.inf
-        if log_scale < -650.0 and (left := self.infinity + self._missing) > 0.0:
-            # Far beyond the finite losses the scale underflows, and what is at infinity is all there is.
-            least = max(least, math.log(self.infinity) - 1e-11) if self.infinity > 0.0 else least
-            most = float(np.logaddexp(most, math.log(left) + 1e-11))
-        return least, most
+        apart = self.infinity, self.infinity + self._missing
+        return log_bounds((total - charges.down, total + charges.up), log_scale, error, apart)
 
 
 def guesses(survey: Survey, c: float) -> list[float]:

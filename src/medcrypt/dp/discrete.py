@@ -43,7 +43,9 @@ class DiscreteLoss:
 
     It promises: under P the loss equals ``losses[j]``, up to ``loss_error`` absolute, with the mass
     exp(log_masses[j]), up to the factor 1 +- ``mass_error``; it is infinite with mass ``infinity``, exactly;
-    and what the list leaves out has a mass of at most ``missing``. All masses together make one.
+    and what the list leaves out has a mass of at most ``missing``. A list from below may have given up mass: a loss
+    of minus infinity with mass ``given_up``, which adds to no delta. All masses together make one: the points',
+    ``infinity``, ``given_up`` and what is missing.
 
     Parameters
     ----------
@@ -57,6 +59,8 @@ class DiscreteLoss:
         Distance of the lattice that holds all points, or None.
     mass_error, loss_error
         Relative error of each mass, absolute error of each point.
+    given_up
+        Mass at minus infinity, as exact as the masses.
     """
 
     losses: _Reals
@@ -66,6 +70,7 @@ class DiscreteLoss:
     spacing: float | None = None
     mass_error: float = 1e-14
     loss_error: float = 0.0
+    given_up: float = 0.0
 
 
 def discrete_loss(event: Event, log_missing: float) -> DiscreteLoss | None:

@@ -6,7 +6,8 @@ two neighbours.
 * Above ("connect the dots"): the cell's masses move to its ends with both P and Q kept. This is the reverse of
   merging outputs, so delta only grows, at every epsilon and after any composition.
 * Below: neighbouring cells are merged, in shares, so that their common loss is a lattice point; merging outputs is
-  post-processing, so delta only falls. What finds no partner gives up mass under P until its loss is one.
+  post-processing, so delta only falls. What finds no partner above takes one from the points below, and what finds
+  none there either gives up mass under P until its loss is one (`DiscreteLoss.given_up`).
 
 Both are exact up to second order in the spacing where losses are continuous, and to first order below where they are
 points. Cells' masses are good to `_CELL` relative, or what a list of points says: the curves are charged with a factor
@@ -14,6 +15,7 @@ points. Cells' masses are good to `_CELL` relative, or what a list of points say
 """
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -32,6 +34,7 @@ __all__ = ["GridLines", "above", "below"]
 _Reals = NDArray[np.float64]
 
 _CELL = 2e-13
+_ON_POINT = 1e-13  # relative, of a ratio: its loss is the point's
 _CELLS = 1 << 15
 _NODES = 1 << 16
 _LARGEST = 600.0  # of a loss: its exponential has to fit
@@ -111,31 +114,89 @@ def above(cells: Cells, spacing: float) -> DiscreteLoss:
 def below(cells: Cells, spacing: float, heap: Heap = _NO_HEAP) -> DiscreteLoss:
     """Merge shares of neighbouring cells into lattice points, of a lattice that starts at the heap's loss."""
     first, p, q, infinity, missing, error = cells
-    start = np.exp(heap.loss + spacing * (first + np.arange(float(p.size + 1))))
-    down = math.exp(-spacing)
-    masses = [0.0] * (p.size + 2)  # of the points first - 1, first, ...
-    kept_p = kept_q = 0.0  # the share of the last cell that waits for a partner, with a loss below this point
-    for k, (mass, other, ratio) in enumerate(zip(p.tolist(), q.tolist(), start.tolist(), strict=False)):
-        lack, gain = ratio * kept_q - kept_p, mass - ratio * other
-        if lack <= 0.0:
-            share = 0.0
-        elif gain >= lack:
-            share = lack / gain
-        else:
-            # Too little above: as much waiting mass as finds a partner is merged, the rest gives up mass.
-            share = max(gain, 0.0) / lack
-            masses[k + 1] += share * kept_p + mass
-            masses[k] += (1.0 - share) * kept_q * ratio * down
-            kept_p = kept_q = 0.0
-            continue
-        masses[k + 1] += kept_p + share * mass
-        kept_p, kept_q = (1.0 - share) * mass, (1.0 - share) * other
-    masses[p.size] += kept_q * float(start[-2])
-    if heap.mass > 0.0:
-        masses[1 - first] += heap.mass
+    ratios = np.exp(heap.loss + spacing * (first + np.arange(float(p.size + 1))))
+    points = _Points(ratios.tolist())
+    if first == 0:
+        points.add(0, heap.mass)
+    for k, cell in enumerate(zip(p.tolist(), q.tolist(), strict=True)):
+        points.take(k, *cell)
+    points.end()
+    if first < 0:
+        points.add(-first, heap.mass)
     # A loss at infinity stays there.
     loss_error = 16.0 * error + 1e-12 * spacing
-    return _on_points(first - 1, np.array(masses), spacing, infinity, missing, loss_error, heap.loss)
+    masses = np.array(points.masses)
+    return _on_points(first, masses, spacing, infinity, missing, loss_error, heap.loss, points.given_up)
+
+
+class _Points:
+    """Lattice points, whose masses are merged from cells that come one by one, from the least loss on.
+
+    Point k is the lower end of cell k. A share of a cell waits for a partner of larger loss, until their common loss
+    is the point above it.
+    """
+
+    def __init__(self, ratios: list[float]) -> None:
+        self.masses = [0.0] * len(ratios)
+        self.given_up = 0.0
+        self._ratios = ratios  # e^loss of every point
+        self._held: list[int] = []  # the points that hold mass
+        self._p = self._q = 0.0  # what waits,
+        self._target = 0  # and for which point
+
+    def add(self, point: int, mass: float) -> None:
+        """Add mass whose loss is a point's."""
+        if mass > 0.0:
+            if not self.masses[point] > 0.0:
+                insort(self._held, point)
+            self.masses[point] += mass
+
+    def take(self, k: int, p: float, q: float) -> None:
+        """Merge cell k with what waits; a share of it waits next."""
+        if p - self._ratios[k] * q <= _ON_POINT * p:
+            self.add(k, p)
+            return
+        ratio = self._ratios[self._target]
+        lack, gain = ratio * self._q - self._p, p - ratio * q
+        if lack > 0.0 and gain < lack:
+            if gain > 0.0:
+                # Too little above: as much of what waits as finds a partner is merged, the rest looks for one below.
+                found = gain / lack
+                self.add(self._target, found * self._p + p)
+                self._p, self._q = (1.0 - found) * self._p, (1.0 - found) * self._q
+                self._borrow()
+            return
+        share = lack / gain if lack > 0.0 else 0.0
+        self.add(self._target, self._p + share * p)
+        self._p, self._q, self._target = (1.0 - share) * p, (1.0 - share) * q, k + 1
+
+    def end(self) -> None:
+        """Merge what still waits with points below it; what finds none gives up mass."""
+        self._borrow()
+        left = min(self._q * self._ratios[self._target - 1], self._p)
+        self.add(self._target - 1, left)
+        self.given_up += self._p - left
+
+    def _borrow(self) -> None:
+        """Merge what waits with mass of lower points, to the point just below it, as far as there is enough."""
+        point = self._target - 1
+        ratio = self._ratios[point]
+        excess = left = max(self._p - ratio * self._q, 0.0)
+        borrowed = 0.0
+        for index in range(bisect_left(self._held, point) - 1, -1, -1):
+            lower = self._held[index]
+            if left <= 0.0 or self._ratios[lower] <= ratio * 1e-290:
+                break
+            lack = ratio / self._ratios[lower] - 1.0
+            share = min(self.masses[lower], left / lack)
+            left = left - share * lack if share == self.masses[lower] else 0.0
+            self.masses[lower] -= share
+            borrowed += share
+            if self.masses[lower] == 0.0:
+                del self._held[index]
+        met = 1.0 - left / excess if excess > 0.0 else 1.0
+        self.add(point, met * self._p + borrowed)
+        self._p, self._q = (1.0 - met) * self._p, (1.0 - met) * self._q
 
 
 def _on_points(
@@ -146,6 +207,7 @@ def _on_points(
     missing: float,
     loss_error: float,
     origin: float = 0.0,
+    given_up: float = 0.0,
 ) -> DiscreteLoss:
     """Return a discrete loss whose masses are exact by definition."""
     some = np.flatnonzero(masses > 1e-300)
@@ -156,10 +218,11 @@ def _on_points(
         losses,
         np.log(masses[some]),
         infinity,
-        missing,
+        missing + float(masses[masses <= 1e-300].sum()),
         spacing=spacing,
         mass_error=0.0,
         loss_error=loss_error,
+        given_up=given_up,
     )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcrypt._ext import dp as kernels
-from medcrypt.dp.contour import Charges, Terms, alias_charges, place, polar
+from medcrypt.dp.contour import Charges, Terms, alias_charges, log_bounds, log_value, place, polar
 from medcrypt.dp.discrete import DiscreteLoss
 from medcrypt.dp.survey import Saddle, Survey
 from medcrypt.dp.tables import OutOfReachError, Table, U
@@ -113,29 +113,25 @@ class LatticeLine:
         point = abs(epsilon) + self.spacing
         phases = 8.0 * turned + 12.0 * point * moment + (80.0 + self._t.size / 8.0) * total
         rounding = self.step * self.spacing / math.pi * (wrong + U * phases) * (1.0 + 1e-9)
-        outputs = self._missing * math.exp(min(error - log_scale, 700.0)) * (1.0 + 1e-9)
-        return Charges(below, above, 0.0, rounding, outputs)
+        return Charges(below, above, 0.0, rounding)
 
     def value(self, epsilon: float) -> tuple[float, float]:
         """Return log delta(eps) without bounds, and its slope."""
         total, fall = self._sum(epsilon)
-        log_scale = self.log_scale(epsilon)
-        total += self.infinity * math.exp(min(-log_scale, 700.0))
-        return (math.log(total) + log_scale, -fall / total) if total > 0.0 else (-math.inf, -math.inf)
+        return log_value(total, fall, self.log_scale(epsilon), self.infinity)
 
     def bounds(self, epsilon: float) -> tuple[float, float]:
         """Return certified bounds on log delta(eps)."""
         margin = self._shift + 16.0 * U * (abs(self._origin) + abs(epsilon) + self.spacing)
-        return self._one_side(epsilon + margin, -1.0), self._one_side(epsilon - margin, 1.0)
+        return self._on_points(epsilon + margin)[0], self._on_points(epsilon - margin)[1]
 
-    def _one_side(self, epsilon: float, sign: float) -> float:
-        """Return a bound on log delta of the lattice at eps, from below or from above."""
+    def _on_points(self, epsilon: float) -> tuple[float, float]:
+        """Return bounds on log delta of the lattice at eps."""
         charges, (total, _) = self.charges(epsilon), self._sum(epsilon)
         log_scale = self.log_scale(epsilon)
         error = self._height_error + U * (8.0 * self.c * abs(epsilon) + 8.0 * abs(self.height) + 16.0)
-        bound = total + (charges.up if sign > 0.0 else -charges.down)
-        bound += self.infinity * math.exp(min(-log_scale, 700.0)) * (1.0 + sign * 1e-12)
-        return math.log(bound) + log_scale + sign * error if bound > 0.0 else -math.inf
+        apart = self.infinity, self.infinity + self._missing
+        return log_bounds((total - charges.down, total + charges.up), log_scale, error, apart)
 
     def _sum(self, epsilon: float) -> tuple[float, float]:
         """Return delta and minus its slope, divided by exp(K(c) - c eps)."""

@@ -94,11 +94,9 @@ def table(
         case LaplaceLoss(e):
             return _laplace(e, c, t_max, quadrature)
         case DiscreteLoss():
-            masses = np.exp(loss.log_masses)
-            errors = loss.mass_error / U + 8.0 + float(np.max(np.abs(loss.log_masses)))
-            return _points(
-                loss.losses, masses, c, errors, loss.loss_error / U, 0.0, loss.infinity, loss.missing
-            )
+            eta = loss.mass_error / U + 8.0
+            lost = loss.infinity + loss.given_up
+            return _points(loss.losses, loss.log_masses, c, eta, loss.loss_error / U, 0.0, lost, loss.missing)
 
 
 def decay(loss: Tabulated, c: float, log_moment: float, t: _Reals, reach: float) -> _Reals:
@@ -154,61 +152,67 @@ def _laplace(e: float, c: float, t_max: float, quadrature: float) -> Table:
         raise OutOfReachError
     middles = e * (2.0 * np.arange(panels) + 1.0 - panels) / panels
     inner = (middles[:, None] + half * points).ravel()
-    masses = (0.25 * half * shares * np.exp(0.5 * (inner.reshape(panels, -1) - e))).ravel()
+    log_masses = (np.log(0.25 * half * shares) + 0.5 * (inner.reshape(panels, -1) - e)).ravel()
     losses = np.concatenate(([-e, e], inner))
     # The density over a panel is at most e^((c + 1/2) half) times its value in the middle.
-    log_m = _log_moment(np.concatenate(([0.5 * math.exp(-e), 0.5], masses)), losses, c)
+    log_masses = np.concatenate(([-math.log(2.0) - e, -math.log(2.0)], log_masses))
+    log_m = _log_moment(log_masses, losses, c)
     total = 0.25 * half * float(np.sum(np.exp(0.5 * (middles - e) + c * middles - log_m)))
     quadrature = rest * total * 1.001
-    return _points(
-        losses,
-        np.concatenate(([0.5 * math.exp(-e), 0.5], masses)),
-        c,
-        12.0 * (2.0 + e),
-        8.0 * e,
-        quadrature,
-        0.0,
-        0.0,
-    )
+    return _points(losses, log_masses, c, 12.0 * (2.0 + e), 8.0 * e, quadrature, 0.0, 0.0)
 
 
-def _log_moment(masses: _Reals, losses: _Reals, c: float) -> float:
+def _log_moment(log_masses: _Reals, losses: _Reals, c: float) -> float:
     """Return log of the sum of masses e^(c l), plainly."""
-    top = float(np.max(c * losses))
-    return top + math.log(float(np.sum(masses * np.exp(c * losses - top))))
+    exponents = log_masses + c * losses
+    top = float(np.max(exponents))
+    return top + math.log(float(np.sum(np.exp(exponents - top))))
 
 
 def _points(
     losses: _Reals,
-    masses: _Reals,
+    log_masses: _Reals,
     c: float,
     eta: float,
     lam: float,
     quadrature: float,
-    infinity: float,
+    lost: float,
     missing: float,
 ) -> Table:
-    """Tabulate points with masses that add up to one together with what is at infinity or missing.
+    """Tabulate points with masses that add up to one together with what is ``lost`` or missing.
 
-    ``eta`` is the relative error of every mass and ``lam`` the absolute error of every loss, in units of 2^-53.
+    ``eta`` is the relative error of every mass and ``lam`` the absolute error of every loss, in units of 2^-53. What
+    is lost, at infinity or given up, is no part of M. What is missing is none either: where M comes from M - 1 it
+    counts at first as if its loss were 0, and is charged.
     """
     alpha = c * losses
-    top = float(np.max(alpha))
-    modulus = np.abs(losses)
-    if top < 300.0:
-        lifted = masses * np.exp(alpha)
+    exponents = log_masses + alpha
+    # Of the exponential's argument: of the logarithm, of c l, of their sum and, where M is scaled, of a difference.
+    relative = eta + c * lam + 20.0 + 2.0 * np.abs(log_masses) + 4.0 * np.abs(alpha)
+    if float(np.max(alpha)) < 300.0:
+        lifted = np.exp(exponents)
         total = float(np.sum(lifted))
+        masses = np.exp(log_masses)
         rise = masses * np.expm1(alpha)
-        log_m = math.log1p(math.fsum(rise.tolist()) - infinity)
-        absolute = float(np.sum(np.abs(rise) * (eta + 20.0) + lifted * (c * lam + np.abs(alpha))))
+        excess = math.fsum(rise.tolist()) - lost
+        if not excess > -1.0:
+            raise OutOfReachError  # all is lost, up to rounding
+        log_m = math.log1p(excess)
+        errors = eta + 20.0 + np.abs(log_masses)
+        absolute = float(np.abs(rise) @ errors + lifted @ (c * lam + np.abs(alpha))) + 8.0 * lost
         error = U * (1.01 * absolute / total + 9.0 * abs(log_m)) + 2.0 * missing / total
+        # Masses below the least normal double, times e^300.
+        error += 1e-170 * losses.size / total
     else:
-        lifted = masses * np.exp(alpha - top)
+        top = float(np.max(exponents))
+        lifted = np.exp(exponents - top)
         total = float(np.sum(lifted))
         log_m = top + math.log(total)
-        error = U * (eta + c * lam + 3.0 * top + masses.size + 20.0 + 9.0 * abs(log_m))
+        relative += 2.0 * abs(top)
+        worst = 1.01 * float(lifted @ relative) / total
+        error = U * (worst + losses.size + 9.0 * abs(log_m))
     weights = lifted / total
-    relative = eta + c * lam + 2.0 * np.abs(alpha) + 3.0 * top + 20.0
+    modulus = np.abs(losses)
     padded = -losses.size % kernels.LANES
     return Table(
         np.concatenate((losses, np.zeros(padded))),
