@@ -189,24 +189,19 @@ def _points(
     exponents = log_masses + alpha
     # Of the exponential's argument: of the logarithm, of c l, of their sum and, where M is scaled, of a difference.
     relative = eta + c * lam + 20.0 + 2.0 * np.abs(log_masses) + 4.0 * np.abs(alpha)
-    if float(np.max(alpha)) < 300.0:
-        lifted = np.exp(exponents)
-        total = float(np.sum(lifted))
-        masses = np.exp(log_masses)
-        rise = masses * np.expm1(alpha)
-        excess = math.fsum(rise.tolist()) - lost
-        if not excess > -1.0:
-            raise OutOfReachError  # all is lost, up to rounding
-        log_m = math.log1p(excess)
+    plain = float(np.max(alpha)) < 300.0
+    top = 0.0 if plain else float(np.max(exponents))
+    lifted = np.exp(exponents - top)
+    total = float(np.sum(lifted))
+    if plain and total > 0.5:
+        rise = np.exp(log_masses) * np.expm1(alpha)
+        log_m = math.log1p(math.fsum(rise.tolist()) - lost)
         errors = eta + 20.0 + np.abs(log_masses)
         absolute = float(np.abs(rise) @ errors + lifted @ (c * lam + np.abs(alpha))) + 8.0 * lost
         error = U * (1.01 * absolute / total + 9.0 * abs(log_m)) + 2.0 * missing / total
         # Masses below the least normal double, times e^300.
-        error += 1e-170 * losses.size / total
+        error += 1e-170 * losses.size
     else:
-        top = float(np.max(exponents))
-        lifted = np.exp(exponents - top)
-        total = float(np.sum(lifted))
         log_m = top + math.log(total)
         relative += 2.0 * abs(top)
         worst = 1.01 * float(lifted @ relative) / total
