@@ -26,12 +26,14 @@ _Complexes = NDArray[np.complex128]
 
 _TAIL_DIGITS = 24.0
 _NODES = 1 << 18
+_RUNS = 20_000
 
 
 def atoms_matter(loss: LaplaceLoss, count: int, c: float) -> bool:
     """Tell whether A(c)^T is not negligible against M(c)^T."""
     e = loss.e
-    if e * (c + 1.0) > 1e5:
+    # Beyond, all binomial coefficients would take too long, and the least of them leave the doubles.
+    if e * (c + 1.0) > 1e5 or count > _RUNS:
         return False
     log_moment = table(loss, c, 0.0, 1e-14, 0.0, 0.0).log_moment
     return count * (log_moment - _log_atoms(e, c)) < 60.0

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcrypt._ext import dp as kernels
-from medcrypt.dp.losses import DiscreteLoss, GaussianLoss, Loss
+from medcrypt.dp.losses import DiscreteLoss, GaussianLoss, Loss, SampledGaussianLoss
 from medcrypt.dp.survey import Saddle, Survey
 from medcrypt.dp.tables import OutOfReachError, Table, Tabulated, U, decay, mass_beyond, table
 
@@ -47,6 +47,7 @@ _FURTHER = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
 _QUADRATURE = 1e-14  # relative to exp(K), over all compositions
 _NODES = 1 << 15  # of a line
 WORK = 1e8  # nodes times losses of a line: about a tenth of a second
+_START = 20.0  # steps of the walk that a fresh start is worth
 
 
 class Charges(NamedTuple):
@@ -168,7 +169,11 @@ class Terms:
         """Return a bound on the mass that tables leave out of the whole composition, counted as infinite loss."""
         cut, total = mass_beyond(self.reach), 0.0
         for loss, n in zip(self.losses, self.counts.tolist(), strict=True):
-            total += n * (loss.missing if isinstance(loss, DiscreteLoss) else cut)
+            match loss:
+                case DiscreteLoss():
+                    total += n * loss.missing
+                case SampledGaussianLoss():
+                    total += n * cut
         return total * (1.0 + 1e-9)
 
     def infinity(self) -> float:
@@ -385,12 +390,16 @@ class _Walk:
         end, final = self._proof(first)
         blocks = []
         start, stop, found = 0, min(24, math.ceil(end / step)), list(first)
-        work = 0.0
+        self._most, self._work, looked = most, 0.0, False
         while True:
             block, fallen = self._block(found, start, stop)
             blocks.append(block)
-            work += sum(t.losses.size for t in found) * float(stop - start)
-            if work > most:
+            self._work += sum(t.losses.size for t in found) * float(stop - start)
+            if self._work > most / 32.0 and not looked:
+                looked = True
+                if not self._falls(stop, fallen, end):
+                    raise OutOfReachError
+            if self._work > most:
                 raise OutOfReachError
             t = step * stop
             if t >= end:
@@ -414,6 +423,20 @@ class _Walk:
     def _need(self, t: float) -> float:
         """Return how far exp(K) has to fall at t and beyond."""
         return self._fall - math.log(math.pi * t)
+
+    def _falls(self, stop: int, fallen: float, end: float) -> bool:
+        """Tell whether exp(K) may fall far enough before the work is done, by looks at a few nodes further out."""
+        room = self._most - self._work
+        while self._step * stop < end:
+            stop *= 2
+            found = self._tables(self._step * stop, fallen)
+            # The blocks up to there have tables that grow; they take at least this.
+            room -= 0.25 * stop * sum(t.losses.size for t in found)
+            if room < 0.0:
+                return False
+            if self._block(found, stop - 16, stop)[1] > self._need(self._step * stop):
+                break
+        return True
 
     def _tables(self, t_max: float, fallen: float) -> list[Table]:
         """Tabulate for larger t, as well as the fall of exp(K) asks for."""
@@ -485,7 +508,8 @@ class _Walk:
                 fallen -= n * math.log(min(modulus, 1.0))
                 steepness += n * rise / modulus
             room = fallen - self._need(t)
-            if room < 1.0 or len(rows) > 500:
+            self._work += _START * sum(entry.losses.size for entry, _, _ in found)
+            if room < 1.0 or len(rows) > 500 or self._work > self._most:
                 return None
             width = min(0.9 * room / steepness if steepness > 0.0 else end, t_max - t)
             starts.append(t)
