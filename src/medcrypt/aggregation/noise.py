@@ -15,7 +15,6 @@ and Liu 2021 (Skellam).
 """
 
 import abc
-import functools
 import math
 import struct
 from collections.abc import Callable
@@ -28,7 +27,6 @@ from medcrypt import dp
 from medcrypt.aggregation.plan import Integers, Plan, PrivacyBound, Reals
 from medcrypt.aggregation.quantisation import is_within
 from medcrypt.aggregation.rotation import coordinate_bound, padded, rotate, rotate_back
-from medcrypt.dp import renyi
 
 __all__ = ["DiscreteGaussianNoise", "SkellamNoise"]
 
@@ -144,9 +142,12 @@ class _DistributedNoise(abc.ABC):
 
     def privacy(self, plan: Plan, delta: float, rounds: int) -> PrivacyBound:
         """Return what rounds of a plan cost; see `Plan.privacy`."""
-        event = dp.Repeated(self.event(plan), rounds)
-        epsilon_of = functools.cache(functools.partial(renyi.epsilon, event))
-        epsilon = _charged(epsilon_of, delta, rounds * self.distance(plan))
+        distance = self.distance(plan)
+        # A round counts as one draw: what separates all its draws and slots from their laws is one distance.
+        accountant = dp.Accountant().compose(self.event(plan), rounds, draws=1, distance=distance)
+        epsilon = accountant.epsilon(delta)
+        if epsilon == math.inf:
+            raise ValueError(f"delta must exceed (1 + e^epsilon) {rounds * distance:.3g}, the charge for overflows")
         return PrivacyBound(epsilon, delta, self.unit, rounds)
 
     def distance(self, plan: Plan) -> float:
@@ -381,26 +382,6 @@ def _check_number(name: str, value: object) -> None:
     least = _LEAST_MULTIPLIER if name.endswith("multiplier") else 0.0
     if not (math.isfinite(value) and value > 0 and value >= least):
         raise ValueError(f"{name} must be positive and finite, a multiplier at least {_LEAST_MULTIPLIER}")
-
-
-def _charged(epsilon_of: Callable[[float], float], delta: float, distance: float) -> float:
-    """Return an epsilon with epsilon_of(delta - (1 + e^epsilon) distance) <= epsilon.
-
-    A larger guess leaves less of delta, whose epsilon is larger: from below, guesses rise to the least solution, and
-    a guess a little above it is one.
-    """
-    if not 0.0 < delta < 1.0:
-        raise ValueError("delta must be between 0 and 1")
-    guess = epsilon_of(delta)
-    for _ in range(100):
-        rest = delta - (1.0 + math.exp(min(guess, 700.0))) * distance
-        if rest <= 0.0:
-            break
-        needed = epsilon_of(rest)
-        if needed <= guess:
-            return guess
-        guess = needed * (1.0 + 1e-9)
-    raise ValueError(f"delta must exceed the probability of overflows: (1 + e^epsilon) {distance:.3g}")
 
 
 def _least(holds: Callable[[float], bool], start: float) -> float:
