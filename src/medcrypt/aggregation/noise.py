@@ -147,7 +147,9 @@ class _DistributedNoise(abc.ABC):
         accountant = dp.Accountant().compose(self.event(plan), rounds, draws=1, distance=distance)
         epsilon = accountant.epsilon(delta)
         if epsilon == math.inf:
-            raise ValueError(f"delta must exceed (1 + e^epsilon) {rounds * distance:.3g}, the charge for overflows")
+            raise ValueError(
+                f"delta must exceed (1 + e^epsilon) {rounds * distance:.3g}, the charge for overflows"
+            )
         return PrivacyBound(epsilon, delta, self.unit, rounds)
 
     def distance(self, plan: Plan) -> float:
