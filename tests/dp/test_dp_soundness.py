@@ -9,7 +9,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from medcrypt import dp
-from medcrypt.dp import grids
+from medcrypt.dp import atoms, grids
 from medcrypt.dp.discrete import DiscreteLoss
 from medcrypt.dp.losses import SampledGaussianLoss
 from medcrypt.dp.tables import table
@@ -266,6 +266,26 @@ def test_a_sampled_gaussian_gives_up_hardly_any_mass(sigma, q, removing):
     loss = SampledGaussianLoss(sigma, q, removing)
     found = grids._from_below(loss, grids._cells(loss, 1e-3, 9.0), 1e-3, 9.0)
     assert 0.0 <= found.given_up < 1e-12
+
+
+# --- Many Laplace steps
+
+
+def test_atoms_of_many_laplace_steps_are_summed_up_to_a_limit_that_does_not_show():
+    most = atoms._RUNS
+    (low, high), (next_low, next_high) = (
+        composed((dp.Laplace(1000.0), count)).epsilon_bounds(1e-5) for count in (most, most + 1)
+    )
+    # A line with the atoms, and one with a tiny Gaussian.
+    assert high - low <= 1e-9
+    assert next_high - next_low <= 1e-8
+    assert low < next_high
+    assert next_low - high <= 5e-5
+
+
+def test_a_million_laplace_steps_are_charged_for_no_outputs():
+    low, high = composed((dp.Laplace(1e4), 10**6)).epsilon_bounds(1e-5)
+    assert 0.34 < low <= high <= low + 1e-9
 
 
 # --- The laws that any bounds obey

@@ -362,9 +362,10 @@ class Accountant:
         directions = self._directions(history, _LEAST_LOG_DELTA)
         if not directions:
             return 0.0, 0.0
-        bounds = [direction.log_delta_bounds(epsilon) for direction in directions]
         if any(map(enclosed, history)):
             bounds = [_enclosing(directions, lambda curve: curve.log_delta_bounds(epsilon))]
+        else:
+            bounds = [direction.log_delta_bounds(epsilon) for direction in directions]
         low = max(_at_least_zero(lo) for lo, _ in bounds) if exact else 0.0
         return low, max(_at_most_one(hi) for _, hi in bounds)
 
