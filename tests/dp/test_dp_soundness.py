@@ -268,6 +268,15 @@ def test_a_sampled_gaussian_gives_up_hardly_any_mass(sigma, q, removing):
     assert 0.0 <= found.given_up < 1e-12
 
 
+# --- Searches that start far away
+
+
+def test_a_huge_epsilon_of_gaussians_is_found_from_nothing():
+    """The curve is flat up to there: 741 steps with hardly any noise."""
+    low, high = composed((dp.Gaussian(0.5), 741)).epsilon_bounds(1e-22)
+    assert 2000.0 < low <= high <= low * (1 + 1e-9)
+
+
 # --- Many Laplace steps
 
 

@@ -550,6 +550,9 @@ def _root(curve: _Curve, log_delta: float, start: float) -> tuple[float, float]:
         else:
             high = value
         proposal = value - (found - log_delta) / slope if math.isfinite(found) and slope < 0.0 else math.nan
+        if high == math.inf:
+            # Where the curve is still flat its slope says nothing about how far to go.
+            proposal = min(proposal, 16.0 * value + 16.0)
         if not low <= proposal <= high or not math.isfinite(proposal):
             proposal = 0.5 * (low + high) if math.isfinite(high) else 2.0 * value + 1e-9
         # Newton's next error is about the square of this step; the certified evaluations come afterwards.
