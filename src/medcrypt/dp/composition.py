@@ -20,7 +20,7 @@ from typing import Protocol
 import numpy as np
 
 from medcrypt.dp.atoms import AtomicLine, atoms_matter
-from medcrypt.dp.contour import WORK, Line, Terms, log_factor
+from medcrypt.dp.contour import WORK, Line, Terms, log_factor, log_sum
 from medcrypt.dp.grids import GridLines
 from medcrypt.dp.lattice import LatticeLine, common_spacing
 from medcrypt.dp.losses import DiscreteLoss, GaussianLoss, LaplaceLoss, Loss, SampledGaussianLoss
@@ -416,7 +416,7 @@ class Composition:
 
 def _added(log_delta: float, left: float) -> float:
     """Return the log of delta and a mass that is left, from above."""
-    return float(np.logaddexp(log_delta, math.log(left) + 1e-12)) + 1e-12 if left > 0.0 else log_delta
+    return log_sum(log_delta, math.log(left) + 1e-12) + 1e-12 if left > 0.0 else log_delta
 
 
 def _far(epsilon: float, saddle: Saddle) -> bool:

@@ -94,17 +94,26 @@ def log_bounds(
         Bounds on what does not depend on the line, as it is: on mass at infinity below, and above also on what was
         left out (``outputs``). Logarithms are added, so neither part is lost beside the other.
     """
-    found = []
-    for sign, part, rest in zip((-1.0, 1.0), sums, apart, strict=True):
-        if math.isnan(part):
-            found.append(sign * math.inf)
-            continue
-        value = math.log(part) + log_scale + sign * error if part > 0.0 else -math.inf
-        if rest > 0.0:
-            value = float(np.logaddexp(value, math.log(rest) + sign * 1e-12))
-            value += sign * 8.0 * U * (abs(value) + 1.0)
-        found.append(value)
-    return found[0], found[1]
+    return _log_part(sums[0], log_scale, -error, apart[0], -1.0), _log_part(
+        sums[1], log_scale, error, apart[1], 1.0
+    )
+
+
+def _log_part(part: float, log_scale: float, error: float, apart: float, sign: float) -> float:
+    """Return one of `log_bounds`: the lower one with a negative sign and error."""
+    if math.isnan(part):
+        return sign * math.inf
+    value = math.log(part) + log_scale + error if part > 0.0 else -math.inf
+    if apart > 0.0:
+        value = log_sum(value, math.log(apart) + sign * 1e-12)
+        value += sign * 8.0 * U * (abs(value) + 1.0)
+    return value
+
+
+def log_sum(first: float, second: float) -> float:
+    """Return log(e^first + e^second) but for 8 u (1 + its modulus); the second is finite, or the first is."""
+    low, high = (first, second) if first < second else (second, first)
+    return high + math.log1p(math.exp(low - high)) if math.isfinite(low) else high
 
 
 def log_value(
@@ -116,7 +125,7 @@ def log_value(
     value, slope = math.log(total) + log_scale, -fall / total
     if not apart > 0.0:
         return value, slope
-    both = float(np.logaddexp(value, math.log(apart)))
+    both = log_sum(value, math.log(apart))
     return both, slope * math.exp(value - both) - fall_apart * math.exp(min(-both, 700.0))
 
 
