@@ -17,12 +17,16 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
 from medcrypt._ext import bignum, cpu, dcf
 from medcrypt.aggregation import shamir
+from medcrypt.dp.noise.bessel import skellam_sampler
+from medcrypt.dp.noise.gaussian import discrete_gaussian_sampler
+from medcrypt.dp.noise.sampling import CellSampler, TableSampler
 from medcrypt.paillier.arithmetic import Group
 from medcrypt.paillier.primes import random_blum_prime
 from medcrypt.paillier.single_decryption import SingleDecryption
@@ -64,6 +68,12 @@ def main() -> int:
     vectors = [path for path in cpu.paths() if path != "portable" and arguments.path in (None, path)]
     named |= {
         f"{path}: {name}": each for path in vectors for name, each in comparison_experiments(path).items()
+    }
+    named |= {
+        f"{path}: {name}": each
+        for path in cpu.paths()
+        if arguments.path in (None, path)
+        for name, each in noise_experiments(path).items()
     }
     verdicts = [
         measure(name, experiment, arguments.timings)
@@ -245,6 +255,37 @@ def comparison_experiments(path: str) -> dict[str, Experiment]:
         for kind in ("comparison", "point")
         for what, make in (("alpha and beta", dealing), ("key", evaluating))
     }
+
+
+def noise_experiments(path: str) -> dict[str, Experiment]:
+    """List those of drawing noise: words of zeros, which give the same value always, or random ones."""
+    trials = 512
+
+    def drawing(sampler: TableSampler | CellSampler) -> Experiment:
+        shape = sampler.shape
+        words = np.zeros(shape.words * trials, np.uint64)
+        values, verdicts = np.empty(trials, np.int64), np.empty(trials, np.uint8)
+
+        def draw(fixed: bool) -> Prepared:
+            drawn, zeros = os.urandom(words.nbytes), bytes(words.nbytes)
+            words.view(np.uint8)[:] = np.frombuffer(zeros if fixed else drawn, np.uint8)
+            return lambda: shape.trials(words, values, verdicts)
+
+        return draw
+
+    before = os.environ.get("MEDCRYPT_KERNELS")
+    os.environ["MEDCRYPT_KERNELS"] = path  # a sampler takes the path of the moment
+    try:
+        samplers = {
+            "Gaussian noise of sigma 2": discrete_gaussian_sampler(Fraction(2)),
+            "Gaussian noise of sigma 1000": discrete_gaussian_sampler(Fraction(1000)),
+            "Skellam noise of variance 10^6": skellam_sampler(Fraction(10**6)),
+        }
+    finally:
+        os.environ.pop("MEDCRYPT_KERNELS")
+        if before is not None:
+            os.environ["MEDCRYPT_KERNELS"] = before
+    return {f"{name}, words 0 or random": drawing(sampler) for name, sampler in samplers.items()}
 
 
 def measure(name: str, experiment: Experiment, timings: int) -> Verdict:
