@@ -133,7 +133,7 @@ def test_decay_bounds_what_follows(loss):
     c, reach = 4.0, 8.0
     entry = tables.table(loss, c, 1.0, 1e-15, 0.0, reach)
     starts = np.array([5.0, 50.0, 400.0])
-    bounds = tables.decay(loss, c, entry.log_moment + entry.moment_error, starts, reach)
+    bounds = tables.decay(loss, c, entry.log_moment, entry.moment_error, starts, reach)
     assert (np.diff(bounds) <= 0).all()
     for start, bound in zip(starts, bounds, strict=True):
         for t in (start, 1.37 * start, 2.9 * start):
@@ -141,6 +141,17 @@ def test_decay_bounds_what_follows(loss):
             real, imaginary = np.empty(1), np.empty(1)
             kernels.walk(wide.losses, wide.weights, t, 1, real, imaginary)
             assert math.log(math.hypot(1.0 + real[0], imaginary[0])) <= bound + 1e-9
+
+
+def test_angles_of_which_nothing_is_proven_give_no_number():
+    ones, t = np.ones(8), np.arange(8.0)
+    assert all(map(math.isfinite, kernels.line(ones, np.full(8, 1e12), t, 1.0)))
+    for phase, epsilon in ((np.full(8, 2e12), 1.0), (ones, 1e12), (np.full(8, np.nan), 1.0)):
+        assert all(map(math.isnan, kernels.line(ones, phase, t, epsilon)))
+    with pytest.raises(OverflowError):
+        kernels.walk(np.full(8, 1e10), ones, 1.0, 0, np.empty(200), np.empty(200))
+    with pytest.raises(OverflowError):
+        kernels.walk(np.full(8, np.nan), ones, 1.0, 0, np.empty(2), np.empty(2))
 
 
 def test_what_is_no_table_is_refused():

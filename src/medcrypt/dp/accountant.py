@@ -268,7 +268,8 @@ class Accountant:
         for most histories of more than a few events. Where the integral converges too slowly the bounds are wide
         and say so: the upper one is at worst the optimal Rényi bound, which is always valid, and the lower one may
         be 0. A history with an event that is known by Rényi divergences only has that bound as its upper one, and
-        0 as its lower.
+        0 as its lower. Of several `SampledWithoutReplacement` the truth is that of the pair of outputs that dominates
+        them, which the mechanism itself may not attain: what lies below it is no lower bound on the mechanism's.
 
         Parameters
         ----------

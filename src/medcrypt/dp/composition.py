@@ -211,14 +211,16 @@ class Composition:
         reach = self._reach(log_delta)
         terms, survey = self._terms(reach), Survey.of(self._pairs(), reach)
         left = terms.missing() + terms.infinity()
-        share = math.exp(min(math.log(left) - log_delta, 1.0)) * (1.0 + 1e-12) if left > 0.0 else 0.0
+        # Rounded up: next to one a little more of it leaves much less for the rest.
+        share = math.exp(min(math.log(left) - log_delta, 1.0)) * (1.0 + 1e-11) if left > 0.0 else 0.0
         target = log_delta + math.log1p(-share) if share < 1.0 else -math.inf
         c = survey.chernoff_at_delta(log_delta)
         try:
             height, error = terms.log_moment(c, survey)
         except OutOfReachError:
             return math.inf
-        value = (height + error + log_factor(c) - target) / c
+        factor = log_factor(c)
+        value = (height + error + factor - target + 1e-14 * (abs(height) + abs(factor) + abs(target))) / c
         return max(value * (1.0 + 1e-12), 0.0) + 1e-300
 
     def chernoff_log_delta(self, epsilon: float) -> float:

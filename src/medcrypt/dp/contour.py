@@ -217,8 +217,8 @@ class Terms:
             height += n * moment
             moduli += n * abs(moment)
             error += n * wrong
-        # Each product is rounded once, each sum once more for every mechanism.
-        return bell + height, error * (1.0 + 1e-9) + U * (4.0 * bell + (4.0 + len(log_moments)) * moduli)
+        # Each product is rounded once, each sum once more for every mechanism; mu^2 carries five units, the bell three.
+        return bell + height, error * (1.0 + 1e-9) + U * (10.0 * bell + (4.0 + len(log_moments)) * moduli)
 
 
 def polar(real: _Reals, imaginary: _Reals, error: _Reals) -> _Reals:
@@ -481,7 +481,7 @@ class _Walk:
         t = self._step * 16.0 * 2.0 ** np.arange(16.0)
         decays = np.array(
             [
-                decay(loss, self._c, found.log_moment + found.moment_error, t, self._terms.reach)
+                decay(loss, self._c, found.log_moment, found.moment_error, t, self._terms.reach)
                 for loss, found in zip(self._terms.losses, first, strict=True)
             ]
         ).reshape(len(first), t.size)

@@ -34,6 +34,7 @@ __all__ = ["DiscreteLoss", "SkellamLaw", "discrete_loss"]
 _Reals = NDArray[np.float64]
 
 # More points than this are refused: the noise is so wide that the Gaussian describes it.
+_LEAST_VARIANCE = 1e-290  # of Skellam noise: ratios of its masses still are doubles
 _MOST_POINTS = 1 << 22
 
 
@@ -216,6 +217,8 @@ def _discrete_laplace(scale: float, sensitivity: int, log_missing: float) -> Dis
 
 def _skellam(variance: float, sensitivity: int, log_missing: float) -> DiscreteLoss:
     """Return the loss of Skellam noise, cut where the tails are below the mass that may be left out."""
+    if variance < _LEAST_VARIANCE:
+        raise ValueError(f"a variance below {_LEAST_VARIANCE:g} is not accounted for: {variance}")
     last = math.sqrt(2.0 * variance * max(-log_missing, 1.0)) + 8.0
     while True:
         cut = _affordable(last, "Skellam noise")
@@ -234,6 +237,16 @@ def _skellam(variance: float, sensitivity: int, log_missing: float) -> DiscreteL
         mass_error=1e-15 * (8.0 + reach),
         loss_error=1e-15 * (8.0 + reach),
     )
+
+
+def _running_sum(terms: _Reals, rests: _Reals) -> _Reals:
+    """Return the running sums of terms + rests, the latter tiny: as good as the terms, however many they are.
+
+    Terms are split such that the running sums of their upper parts are exact.
+    """
+    unit = 2.0 ** (math.frexp(float(np.abs(terms).sum()))[1] - 52)
+    upper = np.rint(terms / unit) * unit
+    return np.asarray(np.cumsum(upper) + np.cumsum((terms - upper) + rests))
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,31 +270,33 @@ class SkellamLaw:
         v = variance
         # From here on the terms are below e^-90 of the first, and fall at least geometrically.
         needed = _affordable(max(float(last), 14.0 * math.sqrt(v) + 60.0), "Skellam noise")
-        ratios = cls._ratios(v, needed)
-        log_terms = np.concatenate(([0.0], np.cumsum(np.log(ratios), dtype=np.longdouble)))
-        log_total = np.log1p(2.0 * np.sum(np.exp(log_terms[1:])))
-        return cls(v, np.asarray(log_terms - log_total, dtype=np.float64))
+        ratios, rests = cls._ratios(v, needed)
+        log_terms = np.concatenate(([0.0], _running_sum(np.log(ratios), rests / ratios)))
+        log_total = math.log1p(2.0 * math.fsum(np.exp(log_terms[1:]).tolist()))
+        return cls(v, log_terms - log_total)
 
     @staticmethod
-    def _ratios(v: float, count: int) -> NDArray[np.longdouble]:
-        """Return r_0 ... r_(count - 1), by the downward recurrence in fixed point of 100 bits.
+    def _ratios(v: float, count: int) -> tuple[_Reals, _Reals]:
+        """Return r_0 ... r_(count - 1), by the downward recurrence in fixed point, as doubles and what they lack.
 
         It starts 8 sqrt(v) + 40 steps above, between Amos' bounds; each step down multiplies the relative
-        error by r_n r_(n-1) < 1, so that nothing is left of it.
+        error by r_n r_(n-1) < 1, so that nothing is left of it. The least ratio, about v/(2 n), has 100 bits.
         """
-        bits = 100
-        one = 1 << bits
         exact = Fraction(v)
-        double, divisor = exact.denominator << (bits + 1), exact.numerator
         top = count + int(8.0 * math.sqrt(v)) + 40
+        bits = 100 + max(0, (2 * top * exact.denominator // exact.numerator).bit_length())
+        one = 1 << bits
+        double, divisor = exact.denominator << (bits + 1), exact.numerator
         ratio = int(v / (top + 0.5 + math.hypot(v, top + 0.5)) * 2.0**60) << (bits - 60)
-        ratios = np.empty(count, dtype=np.longdouble)
+        ratios, rests = np.empty(count), np.empty(count)
         square = one << bits
         for n in range(top, 0, -1):
             ratio = square // (n * double // divisor + ratio)
             if n <= count:
-                ratios[n - 1] = np.longdouble(ratio >> 36) / np.longdouble(1 << (bits - 36))
-        return ratios
+                nearest = ratio / one
+                over, under = nearest.as_integer_ratio()
+                ratios[n - 1], rests[n - 1] = nearest, (ratio - (over << bits) // under) / one
+        return ratios, rests
 
     @property
     def last(self) -> int:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcrypt.dp.discrete import DiscreteLoss
+from medcrypt.dp.legendre import legendre
 from medcrypt.dp.normal import log_tail
 
 __all__ = ["fixed_size_losses"]
@@ -28,7 +29,7 @@ __all__ = ["fixed_size_losses"]
 _Reals = NDArray[np.float64]
 
 _CELLS = 8192
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(10)
+_NODES, _WEIGHTS = legendre(10)
 
 
 def fixed_size_losses(sigma: float, q: float, log_missing: float) -> tuple[DiscreteLoss, DiscreteLoss]:

@@ -10,8 +10,9 @@ two neighbours.
   none there either gives up mass under P until its loss is one (`DiscreteLoss.given_up`).
 
 Both are exact up to second order in the spacing where losses are continuous, and to first order below where they are
-points. Cells' masses are good to `_CELL` relative, or what a list of points says: the curves are charged with a factor
-(1 +- error)^T and with moves of the losses by a few times that.
+points. Both masses of a cell are computed over the very same outputs, whose ends are doubles: they are relatively
+precise (`Cells.mass_error`), also where rounding moved the ends (`Cells.edge_error`). The curves are charged with a
+factor (1 +- mass_error)^T; above, the upper end of a cell gets as much more as errors may have taken from it.
 """
 
 import math
@@ -25,22 +26,38 @@ from numpy.typing import NDArray
 from medcrypt.dp.contour import Terms, place
 from medcrypt.dp.discrete import DiscreteLoss
 from medcrypt.dp.lattice import LatticeLine
+from medcrypt.dp.legendre import legendre
 from medcrypt.dp.losses import GaussianLoss, LaplaceLoss, Loss, SampledGaussianLoss
 from medcrypt.dp.survey import Saddle, Survey
-from medcrypt.dp.tables import OutOfReachError, mass_beyond
+from medcrypt.dp.tables import OutOfReachError, U, mass_beyond
 
 __all__ = ["GridLines", "above", "below"]
 
 _Reals = NDArray[np.float64]
 
-_CELL = 2e-13
 _ON_POINT = 1e-13  # relative, of a ratio: its loss is the point's
 _CELLS = 1 << 15
 _NODES = 1 << 16
 _LARGEST = 600.0  # of a loss: its exponential has to fit
+_FAINT = 1e-290  # a mass under Q below this may have lost digits: the cell gives up its mass under P
+_FINE = 32.0  # cells of a standard deviation, at least, under a Gauss rule of eight points
+_POINTS, _SHARES = legendre(8)
 
-# Number of the first cell, masses under P and Q, masses at infinity and missing, error of the masses.
-Cells = tuple[int, _Reals, _Reals, float, float, float]
+
+class Cells(NamedTuple):
+    """A loss cut into cells.
+
+    Number of the first cell, masses under P and Q, masses at infinity and missing; relative error of the masses, and by
+    how much the losses of a cell may lie outside it.
+    """
+
+    first: int
+    p: _Reals
+    q: _Reals
+    infinity: float
+    missing: float
+    mass_error: float
+    edge_error: float
 
 
 class Heap(NamedTuple):
@@ -89,7 +106,7 @@ class GridLines:
             terms = Terms(0.0, losses, counts, reach)
             lines.append(LatticeLine(terms, spacing, survey, saddle))
         self._below, self._above = lines
-        self._factor = 2.0 * float(counts @ np.array([cell[5] for cell in cells]))
+        self._factor = 2.0 * float(counts @ np.array([cell.mass_error for cell in cells]))
 
     def value(self, epsilon: float) -> tuple[float, float]:
         """Return the upper curve's log delta and slope."""
@@ -101,19 +118,27 @@ class GridLines:
 
 
 def above(cells: Cells, spacing: float) -> DiscreteLoss:
-    """Move the masses of cells to their ends."""
-    first, p, q, infinity, missing, error = cells
-    start = spacing * (first + np.arange(float(p.size)))
-    up = np.clip((p - q * np.exp(start)) / -math.expm1(-spacing), 0.0, p)
+    """Move the masses of cells to their ends.
+
+    The losses of a cell [a, b] lie in [a - e, b + e], e the edge error: its masses may move to those two. The upper one
+    then gets (P - Q e^(a - e))/(1 - e^(-(b - a + 2 e))), at most (P - Q e^a + e P)/(1 - e^(a - b)), and with as much
+    more as P and Q may be wrong what is computed is never less: more mass at a larger loss only makes delta larger.
+    """
+    p, q = cells.p, cells.q
+    start = spacing * (cells.first + np.arange(float(p.size)))
+    wrong = 1.05 * (2.0 * cells.mass_error + cells.edge_error) + 32.0 * U
+    up = np.clip((p * (1.0 + wrong) - q * np.exp(start)) / -math.expm1(-spacing), 0.0, p)
     masses = np.zeros(p.size + 1)
     masses[:-1] += p - up
     masses[1:] += up
-    return _on_points(first, masses, spacing, infinity, missing, 4.0 * error)
+    return _on_points(cells.first, masses, spacing, cells.infinity, cells.missing, cells.edge_error)
 
 
 def below(cells: Cells, spacing: float, heap: Heap = _NO_HEAP) -> DiscreteLoss:
     """Merge shares of neighbouring cells into lattice points, of a lattice that starts at the heap's loss."""
-    first, p, q, infinity, missing, error = cells
+    first = cells.first
+    faint = cells.q < _FAINT
+    p, q = np.where(faint, 0.0, cells.p), np.where(faint, 0.0, cells.q)
     ratios = np.exp(heap.loss + spacing * (first + np.arange(float(p.size + 1))))
     points = _Points(ratios.tolist())
     if first == 0:
@@ -123,10 +148,10 @@ def below(cells: Cells, spacing: float, heap: Heap = _NO_HEAP) -> DiscreteLoss:
     points.end()
     if first < 0:
         points.add(-first, heap.mass)
-    # A loss at infinity stays there.
-    loss_error = 16.0 * error + 1e-12 * spacing
-    masses = np.array(points.masses)
-    return _on_points(first, masses, spacing, infinity, missing, loss_error, heap.loss, points.given_up)
+    # The loss of merged masses is as wrong as both of them; a cell that counts as a point's may lie just below it.
+    loss_error = 16.0 * cells.mass_error + cells.edge_error + _ON_POINT + 1e-12 * spacing
+    masses, given_up = np.array(points.masses), points.given_up + float(cells.p[faint].sum())
+    return _on_points(first, masses, spacing, cells.infinity, cells.missing, loss_error, heap.loss, given_up)
 
 
 class _Points:
@@ -257,8 +282,10 @@ def _cells(loss: Loss, spacing: float, reach: float) -> Cells:
     match loss:
         case GaussianLoss(square):
             mu = math.sqrt(square)
-            x = np.clip((edges + 0.5 * square) / mu, -reach, mu + reach)
-            return first, _normal(x, mu, 1.0), _normal(x, 0.0, 1.0), 0.0, mass_beyond(reach), _CELL
+            q, p = _normal(np.clip((edges + 0.5 * square) / mu, -reach, mu + reach), mu)
+            # mu (x' - x) for an x of four roundings.
+            moved = U * float(np.max(8.0 * np.abs(edges))) + 8.0 * U * square
+            return Cells(first, p, q, 0.0, mass_beyond(reach), _mass_error(reach + mu), moved)
         case LaplaceLoss(e):
             inner = np.clip(edges, -e, e)
             p = 0.5 * np.exp(0.5 * (inner[:-1] - e)) * np.expm1(0.5 * np.diff(inner))
@@ -267,15 +294,13 @@ def _cells(loss: Loss, spacing: float, reach: float) -> Cells:
                 place_of = int(np.searchsorted(edges, point, side="right")) - 1
                 p[place_of] += mass
                 q[place_of] += mass * math.exp(-point)
-            return first, p, q, 0.0, 0.0, _CELL
+            return Cells(first, p, q, 0.0, 0.0, U * (64.0 + 4.0 * e), 0.0)
         case SampledGaussianLoss(sigma, rate, removing):
-            x = _outputs(edges if removing else -edges[::-1], sigma, rate)
-            x = np.clip(x, -reach * sigma, 1.0 + reach * sigma)
-            without, shifted = _normal(x, 0.0, sigma), _normal(x, 1.0, sigma)
+            x, moved = _outputs(edges if removing else -edges[::-1], sigma, rate, -reach, 1.0 / sigma + reach)
+            without, shifted = _normal(x, 1.0 / sigma)
             with_ = (1.0 - rate) * without + rate * shifted
-            if removing:
-                return first, with_, without, 0.0, mass_beyond(reach), _CELL
-            return first, without[::-1], with_[::-1], 0.0, mass_beyond(reach), _CELL
+            p, q = (with_, without) if removing else (without[::-1], with_[::-1])
+            return Cells(first, p, q, 0.0, mass_beyond(reach), _mass_error(reach + 1.0 / sigma), moved)
         case DiscreteLoss():
             masses = np.exp(loss.log_masses)
             cell = np.clip(np.searchsorted(edges, loss.losses, side="right") - 1, 0, edges.size - 2)
@@ -283,8 +308,9 @@ def _cells(loss: Loss, spacing: float, reach: float) -> Cells:
                 np.asarray(np.bincount(cell, weights=part, minlength=edges.size - 1), dtype=np.float64)
                 for part in (masses, masses * np.exp(-loss.losses))
             ]
-            error = _CELL + loss.mass_error + loss.loss_error
-            return first, held[0], held[1], loss.infinity, loss.missing, error
+            error = U * (32.0 + float(np.bincount(cell).max())) + loss.mass_error + loss.loss_error
+            moved = loss.loss_error + 4.0 * U * max(abs(low), abs(high))
+            return Cells(first, held[0], held[1], loss.infinity, loss.missing, error, moved)
 
 
 def _from_below(loss: Loss, cells: Cells, spacing: float, reach: float) -> DiscreteLoss:
@@ -307,11 +333,11 @@ def _around_the_bulk(
     low, high = _range(SampledGaussianLoss(sigma, rate, True), reach)
     if high > _LARGEST:
         raise OutOfReachError
-    least, most = -reach * sigma, 1.0 + reach * sigma
-    top = float(_outputs(np.array([low + spacing]), sigma, rate)[0])
-    if not least < top < most:
+    shift, most = 1.0 / sigma, 1.0 / sigma + reach
+    top = float(_outputs(np.array([low + spacing]), sigma, rate, -reach, most)[0][0])
+    if not -reach < top < most:
         return None
-    without, shifted = (_normal_between(least, top, mean, sigma) for mean in (0.0, 1.0))
+    without, shifted = (float(mass[0]) for mass in _normal(np.array([-reach, top]), shift))
     if not without > 1e-200:
         return None
     under_p = (1.0 - rate) * without + rate * shifted
@@ -319,44 +345,62 @@ def _around_the_bulk(
     small = rate < 0.5
     origin = math.log1p(rate * (shifted - without) / without) if small else math.log(under_p / without)
     edges: _Reals = origin + spacing * np.arange(math.ceil((high - origin) / spacing) + 2.0)
-    x = np.clip(_outputs(edges, sigma, rate), top, most)
-    q, moved = _normal(x, 0.0, sigma), _normal(x, 1.0, sigma)
-    p = (1.0 - rate) * q + rate * moved
-    missing = mass_beyond(reach)
+    x, moved = _outputs(edges, sigma, rate, top, most)
+    q, on_one = _normal(x, shift)
+    p = (1.0 - rate) * q + rate * on_one
+    missing, error = mass_beyond(reach), _mass_error(reach + shift)
     if loss.removing:
-        return (0, p, q, 0.0, missing, _CELL), spacing, Heap(origin, under_p)
-    return (-p.size, q[::-1], p[::-1], 0.0, missing, _CELL), spacing, Heap(-origin, without)
+        return Cells(0, p, q, 0.0, missing, error, moved), spacing, Heap(origin, under_p)
+    return Cells(-p.size, q[::-1], p[::-1], 0.0, missing, error, moved), spacing, Heap(-origin, without)
 
 
-def _normal_between(left: float, right: float, mean: float, sigma: float) -> float:
-    """Return one normal mass between two points, relatively precise: a sum of narrow cells."""
-    return math.fsum(_normal(np.linspace(left, right, 513), mean, sigma).tolist())
+def _outputs(losses: _Reals, sigma: float, q: float, least: float, most: float) -> tuple[_Reals, float]:
+    """Return the x/sigma in [least, most] with log r(x) = l, rising, and a bound on the error of any log r(x).
 
-
-def _outputs(losses: _Reals, sigma: float, q: float) -> _Reals:
-    """Return the x with log r(x) = l; minus infinity below the least loss, log(1 - q)."""
+    There is no x for l below log(1 - q): then it is ``least``.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         inner = np.maximum(np.expm1(losses) / q, -1.0)
-        return np.asarray(0.5 + sigma * sigma * np.log1p(inner))
+        y = np.log1p(inner)
+        x = np.maximum.accumulate(np.clip((0.5 + sigma * sigma * y) / sigma, least, most))
+    y = np.where(inner > -1.0, np.abs(y), 0.0)
+    # log r moves by p = q e^y/r for each unit of y. Errors of e^y - 1 weigh q/r, where q (e^y - 1)/r = 1 - 1/r.
+    share = np.minimum(q * (1.0 + inner) * np.exp(-losses) * 1.01 + 1e-15, 1.0)
+    moved = (
+        16.0 * share * (y + 1.0 / (sigma * sigma)) + 12.0 * np.abs(np.expm1(-losses)) + 4.0 * np.abs(losses)
+    )
+    return x, U * float(np.max(moved, initial=0.0))
 
 
-_POINTS, _SHARES = np.polynomial.legendre.leggauss(8)
-_erfc = np.vectorize(math.erfc, otypes=[np.float64])
+def _mass_error(furthest: float) -> float:
+    """Return a bound on the relative error of a mass, for edges of at most this many standard deviations."""
+    return U * (64.0 + 8.0 * furthest * furthest)
 
 
-def _normal(x: _Reals, mean: float, sigma: float) -> _Reals:
-    """Return the normal masses between neighbouring edges, each relatively precise.
+def _normal(edges: _Reals, shift: float) -> tuple[_Reals, _Reals]:
+    """Return the masses of N(0, 1) and of N(shift, 1) between neighbouring edges, each relatively precise.
 
-    Narrow cells by eight Gauss points, whose error is below 1e-18 there; wide ones by tails on the nearer side, where
-    at most a factor 64 cancels.
+    Both are sums over the same nodes: whatever rounding does to an edge, it is one edge for both. Wide cells are split,
+    so that eight Gauss points are off by less than 1e-17 of a mass.
     """
-    left, right = (x[:-1] - mean) / sigma, (x[1:] - mean) / sigma
-    half = 0.5 * (right - left)
-    nodes = 0.5 * (left + right) + half * _POINTS[:, None]
-    masses = half * (_SHARES @ np.exp(-0.5 * nodes * nodes)) / math.sqrt(2.0 * math.pi)
-    wide = np.flatnonzero(half > 1.0 / 32.0)
-    if wide.size:
-        a, b = left[wide], right[wide]
-        a, b = np.where(a + b < 0.0, -b, a), np.where(a + b < 0.0, -a, b)
-        masses[wide] = 0.5 * (_erfc(a / math.sqrt(2.0)) - _erfc(b / math.sqrt(2.0)))
-    return np.asarray(masses)
+    parts = np.maximum(np.ceil(_FINE * np.diff(edges)), 1.0).astype(np.int64)
+    starts = np.cumsum(parts) - parts
+    within = np.arange(float(parts.sum())) - np.repeat(starts, parts)
+    fine = np.append(
+        np.repeat(edges[:-1], parts) + np.repeat(np.diff(edges) / parts, parts) * within, edges[-1]
+    )
+    half = 0.5 * np.diff(fine)
+    nodes = 0.5 * (fine[:-1] + fine[1:]) + half * _POINTS[:, None]
+    scale = 1.0 / math.sqrt(2.0 * math.pi)
+    under_none, under_one = (
+        scale * half * (_SHARES @ np.exp(-0.5 * (nodes - mean) ** 2)) for mean in (0.0, shift)
+    )
+    return _added(under_none, starts, parts), _added(under_one, starts, parts)
+
+
+def _added(masses: _Reals, starts: NDArray[np.int64], parts: NDArray[np.int64]) -> _Reals:
+    """Return the masses of cells from those of their parts, at most eight roundings each."""
+    sums = np.asarray(np.add.reduceat(masses, starts))
+    for cell in np.flatnonzero(parts > 8).tolist():
+        sums[cell] = math.fsum(masses[starts[cell] : starts[cell] + parts[cell]].tolist())
+    return sums

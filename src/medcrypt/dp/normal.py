@@ -11,12 +11,12 @@ and the integrand is positive and known without cancellation, so every digit sur
 
 import math
 
-import numpy as np
+from medcrypt.dp.legendre import legendre
 
 __all__ = ["gaussian_error", "gaussian_log_delta", "log_tail"]
 
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
-_LEGENDRE_NODES, _LEGENDRE_WEIGHTS = (array.tolist() for array in np.polynomial.legendre.leggauss(16))
+_LEGENDRE_NODES, _LEGENDRE_WEIGHTS = (array.tolist() for array in legendre(16))
 
 
 def _mills_fraction(x: float) -> float:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcrypt._ext import dp as kernels
+from medcrypt.dp.legendre import legendre
 from medcrypt.dp.losses import LaplaceLoss, SampledGaussianLoss
 from medcrypt.dp.tables import OutOfReachError, Tabulated, U, mass_beyond, table
 
@@ -31,7 +32,7 @@ _CHUNK = 128  # losses of one product of matrices
 _ROOM = 1 << 12  # panels
 _KEPT = 1 << 20  # numbers e^(i t l) - 1 that are kept from block to block: 16 MiB
 _GONE = 60.0  # e^-60 = 9e-27 of a weight is left out
-_POINTS, _SHARES = np.polynomial.legendre.leggauss(kernels.POINTS)
+_POINTS, _SHARES = legendre(kernels.POINTS)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ from medcrypt.dp.events import (
     _real,
     mechanisms,
 )
+from medcrypt.dp.legendre import legendre
 
 __all__ = ["ORDERS", "best_order", "curve", "delta", "divergence", "epsilon"]
 
@@ -469,7 +470,7 @@ def _log_bend(q: float, y: _Reals, c: float) -> _Reals:
         return np.asarray(np.where(small, bent, direct))
 
 
-_LEGENDRE_NODES, _LEGENDRE_WEIGHTS = np.polynomial.legendre.leggauss(16)
+_LEGENDRE_NODES, _LEGENDRE_WEIGHTS = legendre(16)
 _UNIT_NODES, _UNIT_WEIGHTS = (0.5 * (_LEGENDRE_NODES + 1.0)).tolist(), (0.5 * _LEGENDRE_WEIGHTS).tolist()
 
 

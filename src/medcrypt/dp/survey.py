@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from medcrypt.dp.legendre import legendre
 from medcrypt.dp.losses import DiscreteLoss, GaussianLoss, LaplaceLoss, Loss, SampledGaussianLoss
 
 __all__ = ["Saddle", "Survey"]
@@ -154,7 +155,7 @@ def _coarse(loss: Loss, reach: float) -> tuple[_Reals, _Reals]:
         case DiscreteLoss():
             return loss.losses, loss.log_masses
         case LaplaceLoss(e):
-            points, shares = np.polynomial.legendre.leggauss(24)
+            points, shares = legendre(24)
             inner = np.log(0.25 * e * shares) + 0.5 * e * (points - 1.0)
             return np.concatenate(([-e, e], e * points)), np.concatenate(
                 (np.log([0.5, 0.5]) - [e, 0.0], inner)

@@ -10,12 +10,12 @@ no table. The terms are named as in docs/explanation/accountant-proof.md.
 
 import math
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medcrypt._ext import dp as kernels
+from medcrypt.dp.legendre import legendre
 from medcrypt.dp.losses import DiscreteLoss, LaplaceLoss, SampledGaussianLoss
 
 __all__ = ["OutOfReachError", "Table", "Tabulated", "decay", "mass_beyond", "table"]
@@ -99,16 +99,20 @@ def table(
             return _points(loss.losses, loss.log_masses, c, eta, loss.loss_error / U, 0.0, lost, loss.missing)
 
 
-def decay(loss: Tabulated, c: float, log_moment: float, t: _Reals, reach: float) -> _Reals:
-    """Return upper bounds on log(abs M(c + i s)/M(c)) that hold for all s >= t; ``log_moment`` from above."""
+def decay(
+    loss: Tabulated, c: float, log_moment: float, moment_error: float, t: _Reals, reach: float
+) -> _Reals:
+    """Return upper bounds on log(abs M(c + i s)/M(c)) that hold for all s >= t, from log M(c) and its error."""
     bound = np.zeros_like(t)
     match loss:
         case SampledGaussianLoss(sigma, q, removing):
-            kernels.decay(sigma, q, removing, c, -reach * sigma, 1.0 + reach * sigma, log_moment, t, bound)
+            # The part that falls is a share of M(c): the least share is that of the largest M(c).
+            most = log_moment + moment_error
+            kernels.decay(sigma, q, removing, c, -reach * sigma, 1.0 + reach * sigma, most, t, bound)
         case LaplaceLoss(e):
             # The atoms do not decay; the density's part is at most the atoms' over 2 t.
             atoms = math.log(0.5) + c * e + math.log1p(math.exp(-(1.0 + 2.0 * c) * e)) + 1e-12 * (1.0 + c * e)
-            bound = np.minimum(atoms - log_moment + np.log1p(0.5 / t), 0.0)
+            bound = np.minimum(atoms - (log_moment - moment_error) + np.log1p(0.5 / t), 0.0)
     return bound
 
 
@@ -133,13 +137,13 @@ def _sampled(
     if not (math.isfinite(log_m) and math.isfinite(error) and integrated < 0.5):
         raise OutOfReachError
     cut = mass_beyond(reach) * math.exp(-log_m)
-    # log1p doubles a relative error below one half at most.
-    return Table(losses, weights, log_m, error + 2.0 * (integrated + cut), integrated, *worth)
+    # M - 1 is summed: phi r^a and phi are integrated, each to ``integrated``. log1p at most doubles an error below 1/2.
+    return Table(losses, weights, log_m, error + 2.0 * (2.0 * integrated + cut), integrated, *worth)
 
 
 def _laplace(e: float, c: float, t_max: float, quadrature: float) -> Table:
     """Tabulate a Laplace mechanism: two atoms, and the density e^((l - e)/2)/4 on panels over (-e, e)."""
-    points, shares = _legendre()
+    points, shares = legendre(kernels.POINTS)
     # On an ellipse of radius rho = 2.5 around a panel of half-width w: |e^(i t l)| <= e^(1.05 t w).
     panels = max(1, math.ceil(e * (t_max + c + 1.0) / 12.0))
     while True:
@@ -154,12 +158,14 @@ def _laplace(e: float, c: float, t_max: float, quadrature: float) -> Table:
     inner = (middles[:, None] + half * points).ravel()
     log_masses = (np.log(0.25 * half * shares) + 0.5 * (inner.reshape(panels, -1) - e)).ravel()
     losses = np.concatenate(([-e, e], inner))
-    # The density over a panel is at most e^((c + 1/2) half) times its value in the middle.
     log_masses = np.concatenate(([-math.log(2.0) - e, -math.log(2.0)], log_masses))
     log_m = _log_moment(log_masses, losses, c)
+    # The density over a panel is at most e^((c + 1/2) half) times its value in the middle; at c = 0 it is less.
     total = 0.25 * half * float(np.sum(np.exp(0.5 * (middles - e) + c * middles - log_m)))
     quadrature = rest * total * 1.001
-    return _points(losses, log_masses, c, 12.0 * (2.0 + e), 8.0 * e, quadrature, 0.0, 0.0)
+    # Of a mass: e times the node's and the exponent's units, and the logarithm of a share of the panel.
+    eta = 12.0 * (2.0 + e) + 8.0 * float(np.max(np.abs(np.log(0.25 * half * shares))))
+    return _points(losses, log_masses, c, eta, 8.0 * e, quadrature, 0.0, 0.0)
 
 
 def _log_moment(log_masses: _Reals, losses: _Reals, c: float) -> float:
@@ -183,7 +189,8 @@ def _points(
 
     ``eta`` is the relative error of every mass and ``lam`` the absolute error of every loss, in units of 2^-53. What
     is lost, at infinity or given up, is no part of M. What is missing is none either: where M comes from M - 1 it
-    counts at first as if its loss were 0, and is charged.
+    counts at first as if its loss were 0, and is charged. ``quadrature`` bounds the error of M(z)/M(c),
+    and of M(0)/M(c).
     """
     alpha = c * losses
     exponents = log_masses + alpha
@@ -213,17 +220,10 @@ def _points(
         np.concatenate((losses, np.zeros(padded))),
         np.concatenate((weights, np.zeros(padded))),
         log_m,
-        error + 2.0 * quadrature,
+        error + 4.0 * quadrature,
         quadrature,
         float(weights @ modulus),
         float(weights @ relative),
         float(weights @ (relative * modulus)),
         lam,
     )
-
-
-@cache
-def _legendre() -> tuple[_Reals, _Reals]:
-    """Return points and weights of 32-point Gauss-Legendre quadrature on (-1, 1)."""
-    points, shares = np.polynomial.legendre.leggauss(kernels.POINTS)
-    return points, shares

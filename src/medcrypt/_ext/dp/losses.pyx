@@ -51,12 +51,14 @@ cdef extern from "<math.h>" nogil:
     double fmin(double x, double y)
     double log(double x)
     double log1p(double x)
+    double NAN
 
 LANES = DP_LANES
 POINTS = DP_POINTS
 STRIP = DP_STRIP
 
 cdef double U = 2.0 ** -53
+cdef double FURTHEST = 2.0 ** 40
 
 
 cdef const kernel_table *_kernels(object path) except NULL:
@@ -90,7 +92,8 @@ def walk(const double[::1] losses, const double[::1] weights, double step, size_
          double[::1] imaginary, path=None):
     """Write sum_j weights_j (e^(i n step losses_j) - 1) for n = first, first + 1, ... into two arrays.
 
-    The tables are padded with weights of zero to a multiple of `LANES`.
+    The tables are padded with weights of zero to a multiple of `LANES`. Angles beyond 2^40 are an
+    OverflowError.
     """
     _same_size(losses, weights)
     _same_size(real, imaginary)
@@ -98,6 +101,13 @@ def walk(const double[::1] losses, const double[::1] weights, double step, size_
         raise ValueError("a table's length is a multiple of LANES")
     cdef const kernel_table *kernels = _kernels(path)
     cdef size_t size = losses.shape[0], count = real.shape[0]
+    cdef double widest = 0.0
+    cdef size_t j
+    for j in range(size):
+        if not fabs(losses[j]) <= widest:
+            widest = fabs(losses[j])
+    if not widest * fabs(step) * <double>(first + count) <= FURTHEST:
+        raise OverflowError("angles beyond 2^40")
     if count:
         with nogil:
             kernels.walk(&losses[0], &weights[0], size, step, first, count, &real[0], &imaginary[0])
@@ -105,12 +115,23 @@ def walk(const double[::1] losses, const double[::1] weights, double step, size_
 
 def line(const double[::1] amplitude, const double[::1] phase, const double[::1] t, double epsilon,
          path=None):
-    """Return sum a cos(p - t epsilon) and sum a t sin(p - t epsilon); arrays padded to `LANES` by zeros."""
+    """Return sum a cos(p - t epsilon) and sum a t sin(p - t epsilon); arrays padded to `LANES` by zeros.
+
+    Not a number if an angle is beyond 2^40, where nothing is proven of `turns`.
+    """
     _same_size(amplitude, phase, t)
     if t.shape[0] % DP_LANES:
         raise ValueError("an array's length is a multiple of LANES")
     cdef double sums[2]
+    cdef double furthest = 0.0, angle
+    cdef Py_ssize_t n
     sums[0] = sums[1] = 0.0
+    for n in range(t.shape[0]):
+        angle = fabs(phase[n]) + fabs(t[n] * epsilon)
+        if not angle <= furthest:
+            furthest = angle
+    if not furthest <= FURTHEST:
+        return NAN, NAN
     if t.shape[0]:
         _kernels(path).line(&amplitude[0], &phase[0], &t[0], t.shape[0], epsilon, sums)
     return sums[0], sums[1]
@@ -251,7 +272,9 @@ def weigh(const double[:, :, ::1] logarithms, const double[::1] counts, double s
         for n in range(size):
             m = -0.5 * squared_mu * t[n] * t[n]
             argument_n = squared_mu * (c + 0.5) * t[n]
-            rounded = 8.0 * (fabs(m) + fabs(argument_n)) + 60.0
+            # mu^2 t^2 and its argument carry nine units each. The kernel's logarithm is half a sum of two,
+            # each to eight units: they add up to its modulus, or the positive one is below log 5.
+            rounded = 12.0 * (fabs(m) + fabs(argument_n)) + 8.0 * fabs(nodes[1, n]) + 60.0
             blurred = 0.0
             for e in range(kinds):
                 m += counts[e] * logarithms[0, e, n]

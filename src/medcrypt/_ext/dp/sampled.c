@@ -70,17 +70,19 @@ static double highest(double sigma, double level, double slope, double left, dou
  * Log of a bound on |phi(x + iy) r(x + iy)^s| for left <= x <= right, |y| <= theta sigma^2, |Im s| <= t.
  * |phi(x + iy)| = phi(x) e^(y^2/(2 sigma^2)). With theta <= pi/2: arg r grows with x and y; |r(x + iy)| is at
  * most r(x) and at least r(x) sqrt(1 - 4 p (1 - p) sin^2(theta/2)). a log r(x) lies below its chord if a >= 0,
- * below its tangent if not.
+ * below its tangent if not. The bound is one on |phi(x + iy)| as well: tables sum phi (r^a - 1).
  */
 static double log_modulus(const struct dp_sampled *m, double left, double right, double theta, double t) {
     double a = power(m), sigma = m->sigma;
     struct ratio at_left = ratio_at(m, left), at_right = ratio_at(m, right);
-    double bound = 0.5 * theta * theta * sigma * sigma - log(sigma) - HALF_LOG_TAU;
+    double growth = 0.5 * theta * theta * sigma * sigma - log(sigma) - HALF_LOG_TAU, bound = growth;
+    /* Of phi alone. */
+    double bare = growth + highest(sigma, 0.0, 0.0, left, right);
     double odds = at_right.p < 1.0 ? at_right.p / (1.0 - at_right.p) : HUGE_VAL;
     bound += t * (odds > 1e15 ? theta : atan2(odds * sin(theta), 1.0 + odds * cos(theta)));
     if (a >= 0.0) {
         double slope = a * (at_right.log - at_left.log) / (right - left);
-        return bound + highest(sigma, a * at_left.log - slope * left, slope, left, right);
+        return fmax(bare, bound + highest(sigma, a * at_left.log - slope * left, slope, left, right));
     }
     double middle = 0.5 * (left + right);
     struct ratio at = ratio_at(m, middle);
@@ -89,7 +91,7 @@ static double log_modulus(const struct dp_sampled *m, double left, double right,
     if (at_left.p > 0.5) spread = at_left.p * (1.0 - at_left.p);
     double half_sine = sin(0.5 * theta);
     bound += 0.5 * a * log1p(-4.0 * spread * half_sine * half_sine);
-    return bound + highest(sigma, a * at.log - slope * middle, slope, left, right);
+    return fmax(bare, bound + highest(sigma, a * at.log - slope * middle, slope, left, right));
 }
 
 /*
@@ -199,7 +201,7 @@ int dp_table(const struct dp_sampled *mechanism, const double *ends, size_t pane
         double full = factor * exp(exponent - lift);
         double lambda = at.error + displaced * at.p;
         double of_power = fabs(a) * lambda + fabs(alpha);
-        double of_density = 3.0 * square + displaced * fabs(x) + 28.0;
+        double of_density = 3.0 * square + displaced * fabs(x) + 36.0; /* exp 8, scale 12, widths and products */
         double eta = of_power + of_density + fabs(exponent) + fabs(exponent - lift);
         double rise = alpha > 1.0 ? full - bare : bare * expm1(alpha);
         add(&lifted, full);
