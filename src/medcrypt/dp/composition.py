@@ -7,6 +7,7 @@ certified evaluations, one on each side of it, decide. Which curve answers:
 * compositions of Gaussians, one sampled Gaussian and one Laplace mechanism have closed forms;
 * everything else is integrated along one line (`contour`), where the tail of that line can be proven, or with a tiny
   Gaussian in it, which ends any line (`smoothed`);
+* where one rare output decides, the curve of one step does, moved a little (`dominant`);
 * Chernoff's inequality, the optimal conversion from Rényi divergences, is valid always and never left out: it
   also ends the search where no line is affordable.
 """
@@ -21,6 +22,7 @@ import numpy as np
 
 from medcrypt.dp.atoms import AtomicLine, atoms_matter
 from medcrypt.dp.contour import WORK, Line, Terms, log_factor, log_sum
+from medcrypt.dp.dominant import DominantStep, NotRareError, sampled_once
 from medcrypt.dp.grids import GridLines
 from medcrypt.dp.lattice import LatticeLine, common_spacing
 from medcrypt.dp.losses import DiscreteLoss, GaussianLoss, LaplaceLoss, Loss, SampledGaussianLoss
@@ -108,6 +110,8 @@ class Composition:
         )
         low, high = (0.0, math.inf) if endless else self._on_a_line(log_delta, WORK)
         if not high - low <= _WIDE * min(1.0, high):
+            low, high = self._by_one_step(log_delta, low, high)
+        if not high - low <= _WIDE * min(1.0, high):
             low, high = self._on_smoothed_lines(log_delta, low, high)
             if not high - low <= 10.0 * _WIDE * min(1.0, high):
                 low, high = self._on_grids(log_delta, low, high)
@@ -142,6 +146,8 @@ class Composition:
             self._traced = line, self._counts
         except ArithmeticError:
             low, high = -math.inf, 0.0
+        if not high - low <= _WIDE:
+            low, high = self._by_its_curve(epsilon, low, min(high, ceiling))
         if not high - low <= _WIDE:
             try:
                 line, _ = self._smoothed(reach, lambda survey: survey.saddle_at_epsilon(epsilon))
@@ -332,6 +338,33 @@ class Composition:
             raise OutOfReachError
         return SmoothedLine(self._terms(farther), survey, saddle, most), saddle
 
+    def _by_one_step(self, log_delta: float, low: float, high: float) -> Bounds:
+        """Tighten bounds on epsilon by the curve of one rare output that decides, where it does."""
+        try:
+            curve = self._one_step(log_delta)
+            found = _inverted(curve, log_delta, 0.0, 0.5 * (low + high) if high < math.inf else 1.0)
+        except ArithmeticError:
+            return low, high
+        return max(low, found[0]), min(high, found[1])
+
+    def _by_its_curve(self, epsilon: float, low: float, high: float) -> Bounds:
+        """Tighten bounds on log delta by the same curve."""
+        try:
+            # The bound so far may be far above, but then the first curve shows where the second has to be.
+            for _ in range(2):
+                under, over = self._one_step(high).bounds(epsilon)
+                low, high = max(low, under), min(high, over)
+        except ArithmeticError:
+            pass
+        return low, high
+
+    def _one_step(self, log_delta: float) -> DominantStep:
+        """Return that curve around a delta."""
+        match self._losses:
+            case (SampledGaussianLoss() as loss,):
+                return DominantStep(loss, self._counts[0], log_delta)
+        raise NotRareError
+
     def _on_smoothed_lines(self, log_delta: float, low: float, high: float) -> Bounds:
         """Tighten bounds on epsilon by smoothed lines.
 
@@ -394,7 +427,7 @@ class Composition:
             case LaplaceLoss(e):
                 return _ClosedForm(lambda epsilon: _laplace_once(e, epsilon))
             case SampledGaussianLoss() as loss:
-                return _ClosedForm(lambda epsilon: _sampled_once(loss, epsilon))
+                return _ClosedForm(lambda epsilon: sampled_once(loss, epsilon))
         return None
 
     def _least_epsilon(self, log_delta: float) -> float:
@@ -463,32 +496,6 @@ def _laplace_once(e: float, epsilon: float) -> Bounds:
     if share <= 0.0:
         return -math.inf, 0.0
     return math.log(share), 16.0 * _U * (1.0 + (epsilon + e) / share) + 8.0 * _U * abs(math.log(share))
-
-
-def _sampled_once(loss: SampledGaussianLoss, epsilon: float) -> Bounds:
-    """Return log delta of one sampled Gaussian, a hockey-stick of the Gaussian at another epsilon, and its error.
-
-    Removing: (1-q) Q + q P1 - e^eps Q = q (P1 - e^eps' Q) with e^eps' = (e^eps - 1 + q)/q.
-    Adding:   Q - e^eps ((1-q) Q + q P1) = s (Q - e^eps' P1) with s = 1 - e^eps (1-q), e^eps' = e^eps q/s.
-    """
-    q, mu = loss.q, 1.0 / loss.sigma
-    scale = q
-    if loss.removing:
-        # e^eps' = 1 + (e^eps - 1)/q, written so that neither a tiny nor a huge eps loses digits.
-        if epsilon > 30.0:
-            shifted = epsilon - math.log(q) + math.log1p(-(1.0 - q) * math.exp(-epsilon))
-        else:
-            shifted = math.log1p(math.expm1(epsilon) / q)
-    else:
-        scale = q - math.expm1(min(epsilon, 700.0)) * (1.0 - q)
-        if scale <= 16.0 * _U * q:
-            return -math.inf, 0.0
-        shifted = epsilon + math.log(q) - math.log(scale)
-    # The slope of log delta is at most (b + 2)/mu in modulus, b = eps'/mu + mu/2.
-    moved = _U * (8.0 + 8.0 * epsilon + 16.0 * abs(math.log(q)) + 16.0 * q / scale + 4.0 * abs(shifted))
-    slope = (abs(shifted) / mu + 0.5 * mu + 2.0) / mu
-    value = math.log(scale) + gaussian_log_delta(mu, shifted)
-    return value, gaussian_error(mu, shifted) + moved * (1.0 + slope) + 4.0 * _U * abs(value)
 
 
 def _inverted(curve: _Curve, log_delta: float, floor: float, start: float) -> Bounds:
