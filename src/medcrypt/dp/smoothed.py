@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from medcrypt._ext import dp as kernels
 from medcrypt.dp.contour import Charges, Line, Terms, guesses, place, polar
-from medcrypt.dp.losses import Loss, SampledGaussianLoss
+from medcrypt.dp.losses import DiscreteLoss, Loss, SampledGaussianLoss
 from medcrypt.dp.oscillating import Wave, wave
 from medcrypt.dp.survey import Saddle, Survey
 from medcrypt.dp.tables import OutOfReachError, U
@@ -33,6 +33,7 @@ _ROWS = 64  # of a block of nodes
 _DIGITS = 18.0  # aliases, tail and quadrature stay below exp(-18) = 1.5e-8 of delta
 _LOST = 8.0  # digits that may go against exp(K(c) - c eps), for fewer nodes
 _AIM = 1e-6  # of epsilon, or of one: what the smoothing may cost
+_LISTED = 1000.0  # points that are worth no coarser smoothing
 _EDGE = 45.0  # digits that the tilted law falls up to where outputs are cut
 _WORK = 1.2e9  # losses times nodes
 SMOOTHED_NODES = 1 << 18
@@ -71,7 +72,9 @@ class SmoothedLine(Line):
         size = sum(entry.losses.size for entry in waves)
         if not 0.0 < fall < 700.0:
             raise OutOfReachError
-        aim = _AIM * min(1.0, max(saddle.epsilon, 1e-12)) / (self.c + 1.0)
+        # Long lists of points are slow, and no better than their cells.
+        points = sum(loss.losses.size for loss in terms.losses if isinstance(loss, DiscreteLoss))
+        aim = _AIM * max(1.0, points / _LISTED) * min(1.0, max(saddle.epsilon, 1e-12)) / (self.c + 1.0)
         wanted = min(math.sqrt(2.0 * fall / aim) / self.step, most, _WORK / size)
         self._columns = kernels.STRIP * math.ceil(min(wanted / _ROWS, 256.0) / kernels.STRIP)
         block = _ROWS * self._columns
