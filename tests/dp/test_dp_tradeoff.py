@@ -146,3 +146,16 @@ def test_would_exceed_refuses_what_compose_refuses():
         accountant.would_exceed(dp.PoissonSampled(0.1, dp.Gaussian(1.0)), epsilon=1.0, delta=1e-6)
     with pytest.raises(ValueError, match="epsilon"):
         accountant.would_exceed(dp.Gaussian(1.0), epsilon=-1.0, delta=1e-6)
+
+
+def test_a_top_at_zero_is_found_with_few_evaluations():
+    accountant = dp.Accountant().compose(dp.PoissonSampled(0.01, dp.Gaussian(1.0)), 10)
+    asked = []
+
+    def delta(epsilon):
+        asked.append(epsilon)
+        return accountant.delta(epsilon)
+
+    found = least_type_two_error(delta, accountant.epsilon, 0.05)
+    assert 0.944 < found < 0.95
+    assert len(asked) < 150

@@ -30,6 +30,8 @@ _Reals = NDArray[np.float64]
 
 _CELLS = 8192
 _NODES, _WEIGHTS = legendre(10)
+# Relative error of p/w in a cell: exponents up to 37^2/2 = 685 of two densities, each rounded three times, and some.
+_RATIO = 1e-12
 
 
 def fixed_size_losses(sigma: float, q: float, log_missing: float) -> tuple[DiscreteLoss, DiscreteLoss]:
@@ -65,9 +67,9 @@ def fixed_size_losses(sigma: float, q: float, log_missing: float) -> tuple[Discr
     silent = (1.0 - q) * math.erf(0.5 / (sigma * math.sqrt(2.0)))
     ends = np.log1p(q * np.expm1(y[1:]))
     under_q = high + np.append(low[1:], 0.0)
-    upper = _mirrored(ends, under_q, silent + 2.0 * float(low[0]), math.exp(log_beyond))
+    upper = _mirrored(ends, under_q, silent + 2.0 * float(low[0]), math.exp(log_beyond), 0.0)
     merged = np.log1p(q * lift / inside)
-    lower = _mirrored(merged, inside, silent, math.exp(log_beyond))
+    lower = _mirrored(merged, inside, silent, math.exp(log_beyond), _RATIO)
     return upper, lower
 
 
@@ -104,7 +106,9 @@ def _masses(x: _Reals, sigma: float) -> tuple[_Reals, _Reals, _Reals]:
     return low, high, lift
 
 
-def _mirrored(positive: _Reals, under_q: _Reals, silent: float, missing: float) -> DiscreteLoss:
+def _mirrored(
+    positive: _Reals, under_q: _Reals, silent: float, missing: float, ratio_error: float
+) -> DiscreteLoss:
     """Return the loss with these positive points, their mirror images, and a mass at 0."""
     log_q = np.log(under_q)
     losses = np.concatenate((-positive[::-1], [0.0], positive))
@@ -114,5 +118,5 @@ def _mirrored(positive: _Reals, under_q: _Reals, silent: float, missing: float) 
         log_masses,
         missing=missing,
         mass_error=1e-12,
-        loss_error=1e-15 * (1.0 + float(positive[-1])),
+        loss_error=ratio_error + 1e-15 * (1.0 + float(positive[-1])),
     )

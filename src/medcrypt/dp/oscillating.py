@@ -62,7 +62,7 @@ class Wave:
         turned = t * self.mean_modulus
         modulus = np.minimum(turned, 2.0 * self.mass)
         weights = np.minimum(t * self.weighted_error, 2.0 * self.weight_error)
-        products = (500.0 + 16.0 * _CHUNK + self.losses.size / 32.0) * modulus
+        products = (500.0 + 16.0 * _CHUNK + self.losses.size / 24.0) * modulus
         rounding = weights + t * self.loss_error + 16.0 * turned + products
         if self.density is not None:
             c, e, _ = self.density
@@ -147,7 +147,8 @@ def wave(
             ends, falls = np.array([e, -e]), np.array([c * e, -(1.0 + c) * e])
             masses = 0.5 * np.exp(falls - log_moment)
             eta = 8.0 + 4.0 * (np.abs(falls) + abs(log_moment)) + moment_error / U
-            return _wave(_complex(ends), _complex(masses), 0.0, eta, np.full(2, 8.0 * e), (c, e, log_moment))
+            lam, wrong = np.full(2, 8.0 * e), 2.0 * moment_error  # the density is divided by M(c), too
+            return _wave(_complex(ends), _complex(masses), wrong, eta, lam, (c, e, log_moment))
         case _:
             found = table(loss, c, 0.0, 1.0, log_moment, reach)
             mass = 1.0 + 1e-9

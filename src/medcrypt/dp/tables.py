@@ -65,9 +65,10 @@ class Table:
 def mass_beyond(deviations: float) -> float:
     """Return a bound on the probability that outputs of a sampled Gaussian lie outside a table's range.
 
-    The range is [-u sigma, 1 + u sigma]; outputs are normal around 0 or 1, and 2 Q(u) <= exp(-u^2/2).
+    The range is [-u sigma, 1 + u sigma]; outputs are normal around 0 or 1, and 2 Q(u) <= exp(-u^2/2). Never zero: a
+    mass below every double is still one.
     """
-    return math.exp(-0.5 * deviations * deviations)
+    return math.exp(-0.5 * deviations * deviations) + math.ulp(0.0)
 
 
 def table(

@@ -82,8 +82,8 @@ def _largest(bound: _Curve, end: float) -> float:
     best = max(bound(low), bound(high))
     first, second = high - golden * (high - low), low + golden * (high - low)
     at_first, at_second = bound(first), bound(second)
-    # At the top the function is flat: 1e-5 in epsilon is about 1e-10 in the value.
-    while high - low > 1e-5 * high:
+    # At the top the function is flat: 1e-5 in epsilon is about 1e-10 in the value. At 0 its slope is at most 2.
+    while high - low > 1e-5 * high + 1e-8:
         best = max(best, at_first, at_second)
         if at_first >= at_second:
             high, second, at_second = second, first, at_first
