@@ -372,8 +372,6 @@ def _scalars(
         ("subtract two", lambda: ours - ours, lambda: theirs - theirs, None),
         ("times a plain number", lambda: ours * 2.5, lambda: theirs * 2.5, None),
         ("times a negative number", lambda: ours * -2.5, lambda: theirs * -2.5, None),
-        ("subtract two", lambda: ours - ours, lambda: theirs - theirs, None),
-        ("times a negative number", lambda: ours * -2.5, lambda: theirs * -2.5, None),
     ]
     for work, mine, other, goal in works:
         seconds, their_seconds = alternate(mine, other, repeats=repeats, clock=time.process_time)
