@@ -271,6 +271,12 @@ def test_a_sampled_gaussian_gives_up_hardly_any_mass(sigma, q, removing):
 # --- Searches that start far away
 
 
+@pytest.mark.parametrize("epsilon", [1e15, 1.7e16, 1e20, 1e100])
+def test_an_epsilon_beyond_all_digits_of_the_tail_has_the_least_delta(epsilon):
+    for event in (dp.Gaussian(0.88), dp.PoissonSampled(2.1e-5, dp.Gaussian(0.88))):
+        assert dp.Accountant().compose(event).delta_bounds(epsilon) == (0.0, 5e-324)
+
+
 def test_a_huge_epsilon_of_gaussians_is_found_from_nothing():
     """The curve is flat up to there: 741 steps with hardly any noise."""
     low, high = composed((dp.Gaussian(0.5), 741)).epsilon_bounds(1e-22)

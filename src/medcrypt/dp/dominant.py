@@ -69,7 +69,7 @@ class DominantStep:
         self._log_mass = others * math.log1p(-above)
         self._shift = others * (math.log1p(-without) - math.log1p(-above))
         self._slack = 1e-13 * (2.0 + abs(math.log(loss.q)))
-        square = loss.q**2 * _expm1(loss.sigma**-2.0) / (1.0 - loss.q)
+        square = max(loss.q**2 * _expm1(loss.sigma**-2.0) / (1.0 - loss.q), 1e-300)  # q^2 may underflow
         growth = others * math.log1p(square * (1.0 - above) / (1.0 - without) ** 2) * _SAFE
         if not growth < 0.1:
             raise NotRareError

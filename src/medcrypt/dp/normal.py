@@ -103,7 +103,8 @@ def gaussian_log_delta(mu: float, epsilon: float) -> float:
             weight * _mills_descent(point) for weight, point in zip(_LEGENDRE_WEIGHTS, points, strict=True)
         )
     else:
-        difference = _mills(a) - _mills(b)
+        # Lost from a = 1e15 on; `gaussian_error` is then far above the logarithm of any double.
+        difference = max(_mills(a) - _mills(b), math.ulp(0.0))
     return math.log(difference) - 0.5 * a * a - _LOG_SQRT_2PI
 
 
