@@ -40,7 +40,15 @@ def test_nothing_has_the_final_name_before_the_block_ends(tmp_path):
         assert not (tmp_path / "a").exists()
 
 
-def test_an_exception_leaves_nothing(tmp_path):
+@pytest.fixture
+def interruptible():
+    """Let SIGINT raise: a shell that starts the tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_exception_leaves_nothing(tmp_path, interruptible):
     with pytest.raises(KeyboardInterrupt):
         write_and(tmp_path / "a", lambda: signal.raise_signal(signal.SIGINT))
     assert names(tmp_path) == []
